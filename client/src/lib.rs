@@ -1,0 +1,3 @@
+//! Typed handles over any channel.
+#![no_std]
+#![forbid(unsafe_code)]

@@ -1,0 +1,65 @@
+//! What carries frames: a kernel endpoint, a socket, or a loopback in memory.
+
+use crate::frame::{CAPABILITIES_MAX, FRAME_MAX};
+
+/// The receiving side of one call: the reply's bytes and the capabilities that came with them.
+#[derive(Debug)]
+pub struct ReplyBuffer<C> {
+    bytes: [u8; FRAME_MAX],
+    len: usize,
+    capabilities: heapless::Vec<C, CAPABILITIES_MAX>,
+}
+
+impl<C> Default for ReplyBuffer<C> {
+    fn default() -> Self {
+        ReplyBuffer { bytes: [0; FRAME_MAX], len: 0, capabilities: heapless::Vec::new() }
+    }
+}
+
+impl<C> ReplyBuffer<C> {
+    /// The reply's frame.
+    pub fn frame(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+    /// All the room there is, for a channel to write a frame into; [`ReplyBuffer::set_len`] says how much it was.
+    pub fn room(&mut self) -> &mut [u8; FRAME_MAX] {
+        &mut self.bytes
+    }
+    /// Declares the first `len` bytes of the room the frame (at most all of it).
+    pub fn set_len(&mut self, len: usize) {
+        self.len = len.min(FRAME_MAX);
+    }
+    /// Adds a capability that came with the reply; gives it back if there are [`CAPABILITIES_MAX`] already.
+    pub fn push(&mut self, capability: C) -> Result<(), C> {
+        self.capabilities.push(capability)
+    }
+    /// Takes the next capability out, first come first.
+    pub fn take(&mut self) -> Option<C> {
+        if self.capabilities.is_empty() { None } else { Some(self.capabilities.remove(0)) }
+    }
+    /// Empties it for the next call. Capabilities nobody took are dropped.
+    pub fn clear(&mut self) {
+        self.len = 0;
+        self.capabilities.clear();
+    }
+}
+
+/// A capability of a client: something calls can be sent on. Dropping the value gives the capability up.
+pub trait Channel: Sized {
+    /// What else can be handed over beside a frame, such as a bundle's directory.
+    type Directory;
+    /// Why a call could not be carried (the other side is gone, the transport broke).
+    type Error: core::fmt::Debug + core::fmt::Display;
+
+    /// Sends `frame` and waits for its one reply. The directory, if given, is copied to the receiver; the
+    /// caller keeps its own.
+    ///
+    /// # Errors
+    /// The call may or may not have been carried out; no reply will come.
+    fn call(
+        &self,
+        frame: &[u8],
+        directory: Option<&Self::Directory>,
+        reply: &mut ReplyBuffer<Self>,
+    ) -> Result<(), Self::Error>;
+}

@@ -1,0 +1,431 @@
+//! Requests and replies, one type each per operation.
+//!
+//! Everything here borrows from the frame: decoding copies nothing, allocates nothing and takes time linear in
+//! the frame. No sequence has elements of size zero, so a claimed length cannot drive a loop by itself.
+
+use crate::id::ContainerId;
+use crate::op::ObjectKind;
+use crate::rights::Rights;
+use serde::{Deserialize, Serialize};
+
+/// Nanoseconds of the kernel's monotonic clock.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize)]
+pub struct Nanos(pub u64);
+
+/// `Hello`: what the client speaks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Hello {
+    /// Lowest version the client speaks.
+    pub version_min: u16,
+    /// Highest version the client speaks.
+    pub version_max: u16,
+}
+
+/// Reply to `Hello`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct HelloReply {
+    /// Lowest version the server speaks.
+    pub version_min: u16,
+    /// Highest version the server speaks.
+    pub version_max: u16,
+    /// Largest frame either side may send, in bytes.
+    pub frame_max: u32,
+    /// Hash of all message types ([`crate::frame::schema_hash`]).
+    pub schema: u64,
+}
+
+/// Reply to `Describe`: a holder's own authority, nothing about others.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Description {
+    /// What the capability stands for.
+    pub kind: ObjectKind,
+    /// What it allows.
+    pub rights: Rights,
+    /// How many derivations it is away from the capability the system began with.
+    pub depth: u16,
+    /// On a factory, how many more containers fit its quota.
+    pub containers_left: Option<u32>,
+}
+
+/// `Derive`: the rights to keep; rights the sender does not hold are not added.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Derive {
+    /// Mask put over the sender's rights.
+    pub rights: Rights,
+}
+
+/// Where a process's standard streams go.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Stdio {
+    /// Input is empty; output goes to the record's bounded log.
+    Log,
+    /// As `Log`, and each line also appears on the console behind the container's id.
+    Console,
+    /// The console is the process's terminal until it ends.
+    Terminal,
+    /// The streams the server itself was started with (an embedded server on Linux).
+    Inherit,
+}
+
+/// `Create`. The bundle's directory capability comes beside the frame.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Create<'a> {
+    /// The wanted id; checked by the server, so that a refusal can say what is wrong with it.
+    pub id: &'a str,
+    /// What the state reports as the bundle's path. Not opened by anyone.
+    pub bundle: &'a str,
+    /// Standard streams.
+    pub stdio: Stdio,
+}
+
+/// `List`, `Processes` and `Plan`: which page.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Page {
+    /// Position to go on from: 0 first, then what the last reply gave as `next`.
+    pub from: u32,
+}
+
+/// `Lookup`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Lookup<'a> {
+    /// The container's id.
+    pub id: &'a str,
+    /// Mask put over the factory's container rights.
+    pub rights: Rights,
+}
+
+/// `Delegate`: the sub-factory's bounds. Each is cut to the parent's.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Delegate {
+    /// Mask put over the parent's rights.
+    pub rights: Rights,
+    /// Containers it may have at one time.
+    pub containers: u32,
+}
+
+/// Reply to `Usage`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Usage {
+    /// Containers that exist below this factory.
+    pub containers: u32,
+    /// How many it may have at one time.
+    pub containers_max: u32,
+}
+
+/// Where a container is in its life (runtime-spec, runtime.md "State", and runc's "paused").
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub enum Status {
+    /// Its environment is being made.
+    Creating,
+    /// Its first process waits at the gate.
+    Created,
+    /// Its program runs.
+    Running,
+    /// Its processes are frozen.
+    Paused,
+    /// Its first process has ended.
+    Stopped,
+}
+
+impl Status {
+    /// The runtime-spec's word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Status::Creating => "creating",
+            Status::Created => "created",
+            Status::Running => "running",
+            Status::Paused => "paused",
+            Status::Stopped => "stopped",
+        }
+    }
+}
+impl core::fmt::Display for Status {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// How a process ended.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub enum Exit {
+    /// It called exit with this status.
+    Code(u8),
+    /// This signal ended it.
+    Signal(u8),
+    /// The kernel killed it because its resource group was out of memory.
+    OutOfMemory,
+}
+
+impl Exit {
+    /// The shell's number for it: the status, or 128 + the signal (out of memory is `SIGKILL`: 137).
+    pub const fn status(self) -> u8 {
+        match self {
+            Exit::Code(code) => code,
+            Exit::Signal(signal) => 128u8.wrapping_add(signal),
+            Exit::OutOfMemory => 137,
+        }
+    }
+}
+
+/// Reply to `State`. Annotations are fetched one by one with `Annotation`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct State<'a> {
+    /// `ociVersion` of the container's configuration.
+    #[serde(borrow)]
+    pub oci_version: &'a str,
+    /// Its id.
+    #[serde(borrow)]
+    pub id: &'a str,
+    /// Where it is in its life.
+    pub status: Status,
+    /// The first process, as the host numbers it; none before `created` and after `stopped`.
+    pub pid: Option<u32>,
+    /// The bundle's path as given at creation.
+    #[serde(borrow)]
+    pub bundle: &'a str,
+    /// How the first process ended, once it has.
+    pub exit: Option<Exit>,
+    /// When the record was made.
+    pub created_at: Nanos,
+    /// How many annotations there are.
+    pub annotations: u32,
+}
+
+/// `Annotation`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Annotation {
+    /// Its position in the order of keys.
+    pub index: u32,
+}
+
+/// Reply to `Annotation`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct AnnotationReply<'a> {
+    /// Its key.
+    pub key: &'a str,
+    /// Its value.
+    pub value: &'a str,
+}
+
+/// Whom a signal is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Scope {
+    /// The first process (or the process started by `Exec`).
+    First,
+    /// Every process of the container.
+    All,
+}
+
+/// `Signal`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Signal {
+    /// Its number, 1 to 64 (signal(7)).
+    pub signal: u8,
+    /// For whom.
+    pub scope: Scope,
+}
+
+/// `Exec`. `args` and `env` are each a run of strings, every one ended by a NUL byte.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Exec<'a> {
+    /// Program and arguments; the program is looked up in the `PATH` of `env` if it has no slash.
+    pub args: &'a str,
+    /// `KEY=value` strings added to, or replacing, those of the configuration.
+    pub env: &'a str,
+    /// Working directory; none for the configuration's.
+    pub cwd: Option<&'a str>,
+    /// User and group; none for the configuration's.
+    pub user: Option<(u32, u32)>,
+    /// Standard streams.
+    pub stdio: Stdio,
+}
+
+/// Reply to `Exec`; the process's capability comes beside it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ExecReply {
+    /// Its number as the host has it.
+    pub pid: u32,
+}
+
+/// Whether a call for something that is not there yet waits for it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Waiting {
+    /// Answer at once.
+    No,
+    /// Answer when there is something to tell.
+    Yes,
+}
+
+/// `Logs`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Logs {
+    /// Position in the stream of all bytes ever written: 0 for the oldest kept.
+    pub cursor: u64,
+    /// Whether to wait for more when nothing is there.
+    pub waiting: Waiting,
+}
+
+/// Reply to `Logs`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct LogsReply<'a> {
+    /// The cursor to go on from.
+    pub next: u64,
+    /// Bytes between the asked cursor and these that were dropped before anyone read them.
+    pub lost: u64,
+    /// Whether the stream has ended: nothing follows `next`.
+    pub end: bool,
+    /// What was written.
+    pub bytes: &'a [u8],
+}
+
+/// Reply to `Statistics`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Statistics {
+    /// Memory in use, in bytes.
+    pub memory: u64,
+    /// The most that was ever in use.
+    pub memory_peak: u64,
+    /// The limit; none if unlimited.
+    pub memory_limit: Option<u64>,
+    /// CPU time used by all processes that ever were inside.
+    pub cpu: Nanos,
+    /// Processes inside now.
+    pub pids: u32,
+    /// The limit; none if unlimited.
+    pub pids_limit: Option<u32>,
+    /// Times the kernel killed a process because memory ran out.
+    pub oom_kills: u32,
+    /// System calls that the kernel does not know and answered with `ENOSYS` (our own kernel).
+    pub unknown_calls: u32,
+}
+
+/// One row of `Processes`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ProcessRow {
+    /// Number as the host has it.
+    pub pid: u32,
+    /// Number inside the container; none if the kernel does not tell.
+    pub inner_pid: Option<u32>,
+}
+
+/// Most rows in one `List` or `Processes` reply.
+pub const PAGE_ROWS: usize = 32;
+
+/// Reply to `Processes`.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct ProcessPage {
+    /// The rows.
+    pub rows: heapless::Vec<ProcessRow, PAGE_ROWS>,
+    /// Where to go on; none at the end.
+    pub next: Option<u32>,
+}
+
+/// One row of `List`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ListRow {
+    /// The container's id.
+    pub id: ContainerId,
+    /// Where it is in its life.
+    pub status: Status,
+    /// Its first process, as in [`State`].
+    pub pid: Option<u32>,
+    /// How it ended, once it has.
+    pub exit: Option<Exit>,
+}
+
+/// Reply to `List`.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct ListPage {
+    /// The rows, in the order of ids.
+    pub rows: heapless::Vec<ListRow, PAGE_ROWS>,
+    /// Where to go on; none at the end.
+    pub next: Option<u32>,
+}
+
+/// Reply to `Plan`: a piece of the text.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct PlanText<'a> {
+    /// Whole lines, one kernel step each.
+    pub text: &'a str,
+    /// Where to go on; none at the end.
+    pub next: Option<u32>,
+}
+
+/// How `Delete` treats a container that still runs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum DeleteMode {
+    /// Refuse unless it is stopped (runtime-spec, runtime.md "Delete").
+    Stopped,
+    /// Kill every process first.
+    Force,
+}
+
+/// `Delete`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Delete {
+    /// What to do with one that runs.
+    pub mode: DeleteMode,
+}
+
+/// Reply to `PivotRoot`: what the kernel exchanged.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct PivotRootReply<'a> {
+    /// Where the old root was put, seen from the new one, until it was unmounted.
+    pub old: &'a str,
+    /// The directory that became the root, seen from the old one.
+    pub new: &'a str,
+}
+
+/// A decoded request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[allow(missing_docs, reason = "the variants are the rows of the operations table, see `Op`")]
+pub enum Request<'a> {
+    Hello(Hello),
+    Describe,
+    Derive(Derive),
+    Revoke,
+    Drop,
+    Sync,
+    Create(Create<'a>),
+    List(Page),
+    Lookup(Lookup<'a>),
+    Plan(Page),
+    Delegate(Delegate),
+    Usage,
+    State,
+    Annotation(Annotation),
+    Start,
+    Signal(Signal),
+    Pause,
+    Resume,
+    Exec(Exec<'a>),
+    Wait,
+    Logs(Logs),
+    Statistics,
+    Processes(Page),
+    Delete(Delete),
+    PivotRoot,
+}
+
+/// A reply's body, before it is encoded.
+///
+/// Operations that only say "done" reply with [`Reply::Done`]; where a capability comes back (`Derive`,
+/// `Create`, `Lookup`, `Delegate`, `Exec`) it is beside the frame.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[allow(missing_docs, reason = "the variants are named like the replies they hold")]
+pub enum Reply<'a> {
+    Done,
+    Hello(HelloReply),
+    Description(Description),
+    State(State<'a>),
+    Annotation(AnnotationReply<'a>),
+    List(ListPage),
+    PlanText(PlanText<'a>),
+    Usage(Usage),
+    Exec(ExecReply),
+    Exit(Exit),
+    Logs(LogsReply<'a>),
+    Statistics(Statistics),
+    Processes(ProcessPage),
+    PivotRoot(PivotRootReply<'a>),
+}

@@ -1,0 +1,3 @@
+//! System calls of the kernel.
+#![no_std]
+#![forbid(unsafe_code)]

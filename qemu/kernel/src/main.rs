@@ -1,0 +1,2 @@
+//! The kernel: to be written.
+fn main() {}

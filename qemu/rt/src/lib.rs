@@ -1,0 +1,2 @@
+#![no_std]
+//! Memory functions for programs without a libc.

@@ -1,0 +1,2 @@
+//! `qemu/run` without the shell around it.
+fn main() {}

@@ -1,0 +1,2 @@
+//! Runtime for native programs.
+#![no_std]

@@ -1,0 +1,4 @@
+//! The container manager.
+#![no_std]
+#![forbid(unsafe_code)]
+extern crate alloc;
