@@ -1,4 +1,23 @@
-//! The kernel without the machine.
+//! The kernel without the machine: everything that decides, none of what touches registers.
+//!
+//! ```text
+//!  trap (crate `kernel`)                     this crate
+//!    registers ─► Context ─► Kernel::syscall ─┬─► native  (capabilities, IPC, containers)
+//!                            Kernel::fault    └─► linux   (the x86_64 system calls of container processes)
+//!                            Kernel::tick          │
+//!                                                  ├─► vfs · namespaces · resource groups · address spaces
+//!    registers ◄─ Context ◄─ Kernel::next    ◄─────┘        over `Memory` and the trait `Hw`
+//! ```
+//!
+//! It is pure: the machine is the trait [`hw::Hw`], which the tests implement with ordinary memory. User memory
+//! is never dereferenced. It is walked page by page through the address space's own table and copied through the
+//! frame's bytes, so there is one checked door and no `unsafe` in this crate.
+//!
+//! The kernel runs with interrupts off, on one CPU, and never sleeps: a system call that must wait records why in
+//! its thread and is *run again* when that may have changed.
 #![no_std]
 #![forbid(unsafe_code)]
 extern crate alloc;
+
+pub mod hw;
+pub mod memory;

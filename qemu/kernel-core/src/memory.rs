@@ -1,0 +1,134 @@
+//! Frames: which are free, how many hold on to each, and which resource group pays for it.
+//!
+//! Each frame in use has one owner group, the one that asked for it first, until its last holder lets go. So
+//! what a group is charged is exact by construction: it rises in [`Memory::alloc`] and falls in
+//! [`Memory::release`], nowhere else.
+
+use crate::hw::{Frame, Hw, PAGE};
+use alloc::vec::Vec;
+
+/// A resource group, by position. Group 0 is the kernel's own and has no limit.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct GroupId(pub u16);
+
+impl GroupId {
+    /// The group of the kernel and of native processes that were put in no other.
+    pub const ROOT: GroupId = GroupId(0);
+}
+
+/// Why there is no frame.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum NoMemory {
+    /// The machine has none left.
+    Machine,
+    /// This group, or an ancestor of the asking one, is at its limit.
+    Group(GroupId),
+}
+
+/// Who may take how many frames: implemented by the resource groups.
+pub trait Charge {
+    /// Takes one frame's worth from `group` and all its ancestors, or from none.
+    ///
+    /// # Errors
+    /// [`NoMemory::Group`] names the one that is at its limit.
+    fn charge(&mut self, group: GroupId) -> Result<(), NoMemory>;
+    /// Gives one frame's worth back.
+    fn uncharge(&mut self, group: GroupId);
+}
+
+#[derive(Clone, Copy)]
+enum State {
+    /// Not ours to hand out: firmware, kernel image, boot image.
+    Fixed,
+    /// Free; the next free frame's number.
+    Free(Option<u32>),
+    /// In use.
+    Held { holders: u32, group: GroupId },
+}
+
+/// All frames, over the machine that holds their bytes.
+pub struct Memory<H> {
+    /// The machine.
+    pub hw: H,
+    frames: Vec<State>,
+    first_free: Option<u32>,
+    free: usize,
+}
+
+impl<H: Hw> Memory<H> {
+    /// Takes over the frames in `ranges` (first number, count); every other frame below the highest is fixed.
+    pub fn new(hw: H, ranges: &[(u32, u32)]) -> Self {
+        let end = ranges.iter().map(|(first, count)| first + count).max().unwrap_or(0);
+        let mut memory =
+            Memory { hw, frames: alloc::vec![State::Fixed; end as usize], first_free: None, free: 0 };
+        for number in ranges.iter().rev().flat_map(|(first, count)| (*first..first + count).rev()) {
+            memory.put_free(number);
+        }
+        memory
+    }
+
+    fn put_free(&mut self, number: u32) {
+        if let Some(state) = self.frames.get_mut(number as usize) {
+            *state = State::Free(self.first_free);
+            self.first_free = Some(number);
+            self.free += 1;
+        }
+    }
+
+    /// Frames nobody holds.
+    pub fn free(&self) -> usize {
+        self.free
+    }
+
+    /// A zeroed frame, held once, charged to `group`.
+    ///
+    /// # Errors
+    /// [`NoMemory`]; nothing is charged then.
+    pub fn alloc(&mut self, groups: &mut impl Charge, group: GroupId) -> Result<Frame, NoMemory> {
+        let number = self.first_free.ok_or(NoMemory::Machine)?;
+        groups.charge(group)?;
+        let slot = self.frames.get_mut(number as usize).ok_or(NoMemory::Machine)?;
+        if let State::Free(next) = *slot {
+            self.first_free = next;
+        }
+        *slot = State::Held { holders: 1, group };
+        self.free -= 1;
+        let frame = Frame(number);
+        *self.hw.bytes_mut(frame) = [0; PAGE];
+        Ok(frame)
+    }
+
+    /// One more holder of `frame`. Fixed frames are not counted: they are never given back.
+    pub fn share(&mut self, frame: Frame) {
+        if let Some(State::Held { holders, .. }) = self.frames.get_mut(frame.0 as usize) {
+            *holders = holders.saturating_add(1);
+        }
+    }
+
+    /// Whether exactly one holder is left, so that it may write without copying.
+    pub fn is_sole(&self, frame: Frame) -> bool {
+        matches!(self.frames.get(frame.0 as usize), Some(State::Held { holders: 1, .. }))
+    }
+
+    /// One holder less; the last one frees the frame and its group's charge.
+    pub fn release(&mut self, groups: &mut impl Charge, frame: Frame) {
+        match self.frames.get_mut(frame.0 as usize) {
+            Some(State::Held { holders, .. }) if *holders > 1 => *holders -= 1,
+            Some(State::Held { group, .. }) => {
+                groups.uncharge(*group);
+                self.put_free(frame.0);
+            }
+            _ => {}
+        }
+    }
+
+    /// The frame's bytes.
+    pub fn bytes(&self, frame: Frame) -> &[u8; PAGE] {
+        self.hw.bytes(frame)
+    }
+
+    /// The frame's bytes, to be written. Whoever shares the frame sees it.
+    pub fn bytes_mut(&mut self, frame: Frame) -> &mut [u8; PAGE] {
+        self.hw.bytes_mut(frame)
+    }
+}
