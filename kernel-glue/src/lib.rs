@@ -1,4 +1,26 @@
-//! The narrow door to a kernel.
+//! The narrow door between the container manager and a kernel.
+//!
+//! ```text
+//!   manager ── Plan ──►  KernelGlue::prepare · release · execute · signal · freeze · … · destroy
+//!           ◄─ Event ──  KernelGlue::next_event       (prepared, exited, output, out of memory)
+//!           ── reply ─►  Port                         (the transport: replies, minted capabilities)
+//! ```
+//!
+//! [`plan`] is the vocabulary: the ordered list of kernel steps that turns a configuration into a container, as
+//! plain data. [`glue`] is the trait with a promise for each verb. [`port`] is the server's side of a transport.
+//! The backends have equal shape: `model` in memory, `metal` on our own kernel, `linux` on Linux; `contract` is
+//! the one suite that all three must pass.
 #![cfg_attr(not(feature = "linux"), no_std)]
 #![deny(unsafe_code)]
 extern crate alloc;
+
+pub mod glue;
+pub mod plan;
+pub mod port;
+
+pub use glue::{
+    BundleError, ContainerKey, Event, ExecKey, KernelGlue, OutputRead, Pid, Prepared, ProcessKey, Progress,
+    StepFault,
+};
+pub use plan::{Plan, ProcessPlan, Step};
+pub use port::{Delivery, Port, ReplyToken};

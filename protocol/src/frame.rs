@@ -41,7 +41,9 @@ fn split(frame: &[u8]) -> Result<(u16, Tag, &[u8]), FrameError> {
         return Err(FrameError::TooLarge);
     }
     match frame {
-        [a, b, c, d, body @ ..] => Ok((u16::from_le_bytes([*a, *b]), Tag(u16::from_le_bytes([*c, *d])), body)),
+        [a, b, c, d, body @ ..] => {
+            Ok((u16::from_le_bytes([*a, *b]), Tag(u16::from_le_bytes([*c, *d])), body))
+        }
         _ => Err(FrameError::Truncated),
     }
 }
@@ -61,7 +63,12 @@ fn empty<T>(bytes: &[u8], value: T) -> Result<T, FrameError> {
 }
 
 /// Writes header and body into `out` and returns the frame.
-fn write<'o, T: Serialize>(out: &'o mut [u8], first: u16, tag: Tag, value: &T) -> Result<&'o [u8], FrameError> {
+fn write<'o, T: Serialize>(
+    out: &'o mut [u8],
+    first: u16,
+    tag: Tag,
+    value: &T,
+) -> Result<&'o [u8], FrameError> {
     let limit = out.len().min(FRAME_MAX);
     let (head, rest) = out[..limit].split_at_mut_checked(HEADER).ok_or(FrameError::TooLarge)?;
     head.copy_from_slice(&header(first, tag));

@@ -128,4 +128,5 @@ operations! {
 }
 
 /// Numbers kept free for operations that are designed but not built, so that nothing else takes them.
-pub const RESERVED: &[(u16, &str)] = &[(22, "Limits"), (45, "Update"), (46, "Attach"), (47, "Events"), (48, "Grant")];
+pub const RESERVED: &[(u16, &str)] =
+    &[(22, "Limits"), (45, "Update"), (46, "Attach"), (47, "Events"), (48, "Grant")];

@@ -1,0 +1,33 @@
+//! The server's side of a transport.
+//!
+//! The server itself never waits for a message: whoever owns the transport hands it one [`Delivery`] at a time
+//! and lends it a [`Port`] to answer on. So the server is a deterministic function of what it is given.
+
+use bailiwick_protocol::id::Badge;
+
+/// The right to answer one call, once. Chosen by the transport, never seen by a client.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct ReplyToken(pub u64);
+
+/// One message as it arrived. The frame was copied once, out of the sender's reach.
+#[derive(Debug)]
+pub struct Delivery<'a, D> {
+    /// Which capability it was sent on, by the word of the kernel.
+    pub badge: Badge,
+    /// The bytes.
+    pub frame: &'a [u8],
+    /// The directory that came beside them, if any.
+    pub directory: Option<D>,
+    /// How many capabilities of any kind came beside them.
+    pub capabilities: usize,
+    /// What to answer with.
+    pub token: ReplyToken,
+}
+
+/// Where answers go. No method fails or blocks: a caller that has gone is no concern of the server.
+pub trait Port {
+    /// Sends the one reply to a call. With `mint`, a new capability with that badge travels beside it.
+    fn reply(&mut self, token: ReplyToken, frame: &[u8], mint: Option<Badge>);
+    /// Makes every capability with this badge dead, wherever it is, queued calls on it included.
+    fn revoke(&mut self, badge: Badge);
+}
