@@ -19,5 +19,11 @@
 #![forbid(unsafe_code)]
 extern crate alloc;
 
+mod arena;
+pub mod cred;
 pub mod hw;
 pub mod memory;
+pub mod ns;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
+pub mod vfs;

@@ -1,0 +1,45 @@
+//! Arenas: objects by position, with places reused. Ids are positions, so references never borrow.
+
+use alloc::vec::Vec;
+
+/// Objects by position. A position is reused after [`Arena::remove`]: who keeps one must hold a reference count.
+#[derive(Debug)]
+pub(crate) struct Arena<T> {
+    slots: Vec<Option<T>>,
+    free: Vec<u32>,
+}
+
+impl<T> Arena<T> {
+    pub(crate) const fn new() -> Self {
+        Arena { slots: Vec::new(), free: Vec::new() }
+    }
+    /// How many objects there are.
+    pub(crate) fn len(&self) -> usize {
+        self.slots.len() - self.free.len()
+    }
+    pub(crate) fn insert(&mut self, value: T) -> u32 {
+        if let Some(at) = self.free.pop()
+            && let Some(slot) = self.slots.get_mut(at as usize)
+        {
+            *slot = Some(value);
+            return at;
+        }
+        self.slots.push(Some(value));
+        self.slots.len() as u32 - 1
+    }
+    pub(crate) fn get(&self, at: u32) -> Option<&T> {
+        self.slots.get(at as usize)?.as_ref()
+    }
+    pub(crate) fn get_mut(&mut self, at: u32) -> Option<&mut T> {
+        self.slots.get_mut(at as usize)?.as_mut()
+    }
+    pub(crate) fn remove(&mut self, at: u32) -> Option<T> {
+        let value = self.slots.get_mut(at as usize)?.take()?;
+        self.free.push(at);
+        Some(value)
+    }
+    /// All objects with their positions, lowest first.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
+        self.slots.iter().enumerate().filter_map(|(at, slot)| Some((at as u32, slot.as_ref()?)))
+    }
+}

@@ -1,0 +1,161 @@
+//! The machine for tests: ordinary memory behind [`Hw`], groups that only count.
+
+#![allow(clippy::panic, clippy::expect_used, reason = "a test that breaks its machine should stop")]
+
+use crate::hw::{Frame, Hw, OutOfFrames, PAGE, Page, Protection, Space};
+use crate::memory::{Charge, GroupId, Memory, NoMemory};
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+use bailiwick_protocol::message::Nanos;
+
+/// Frames below this number are a boot image: [`Memory`] counts them as fixed.
+pub const IMAGE_FRAMES: u32 = 256;
+
+/// A machine of ordinary memory. Time advances only when a test says so.
+#[derive(Debug)]
+pub struct FakeHw {
+    frames: Vec<[u8; PAGE]>,
+    spaces: BTreeMap<u32, (Frame, BTreeMap<Page, (Frame, Protection)>)>,
+    next_space: u32,
+    /// What [`Hw::now`] says.
+    pub now: Nanos,
+    /// What [`Hw::realtime`] says.
+    pub realtime: (u64, u32),
+    random: u64,
+    /// What [`Hw::heap_free`] says.
+    pub heap_free: usize,
+    /// What was written to the console.
+    pub console: Vec<u8>,
+    /// What will be read from the console, last byte first.
+    pub input: Vec<u8>,
+}
+
+impl FakeHw {
+    /// A machine with [`IMAGE_FRAMES`] fixed frames and `frames` free ones after them.
+    pub fn memory(frames: u32) -> Memory<FakeHw> {
+        Memory::new(FakeHw::new(IMAGE_FRAMES + frames), &[(IMAGE_FRAMES, frames)])
+    }
+    /// A machine with this many frames.
+    pub fn new(frames: u32) -> FakeHw {
+        FakeHw {
+            frames: alloc::vec![[0xA5; PAGE]; frames as usize],
+            spaces: BTreeMap::new(),
+            next_space: 1,
+            now: Nanos(1_000_000_000),
+            realtime: (1_800_000_000, 0),
+            random: 0x9E37_79B9_7F4A_7C15,
+            heap_free: 64 << 20,
+            console: Vec::new(),
+            input: Vec::new(),
+        }
+    }
+    /// Puts `bytes` into the fixed frames from frame 0 on, as a boot loader would.
+    pub fn put_image(&mut self, bytes: &[u8]) {
+        for (frame, chunk) in self.frames.iter_mut().take(IMAGE_FRAMES as usize).zip(bytes.chunks(PAGE)) {
+            *frame = [0; PAGE];
+            frame[..chunk.len()].copy_from_slice(chunk);
+        }
+        assert!(bytes.len() <= IMAGE_FRAMES as usize * PAGE, "the image is too large for the fake machine");
+    }
+}
+
+impl Hw for FakeHw {
+    fn bytes(&self, frame: Frame) -> &[u8; PAGE] {
+        &self.frames[frame.0 as usize]
+    }
+    fn bytes_mut(&mut self, frame: Frame) -> &mut [u8; PAGE] {
+        &mut self.frames[frame.0 as usize]
+    }
+    fn space_new(&mut self, root: Frame) -> Space {
+        let space = self.next_space;
+        self.next_space += 1;
+        self.spaces.insert(space, (root, BTreeMap::new()));
+        Space(space)
+    }
+    fn space_root(&self, space: Space) -> Frame {
+        self.spaces[&space.0].0
+    }
+    fn space_clear(&mut self, space: Space, _release: &mut dyn FnMut(Frame)) {
+        if let Some((_, pages)) = self.spaces.get_mut(&space.0) {
+            pages.clear();
+        }
+    }
+    fn map(
+        &mut self,
+        space: Space,
+        page: Page,
+        frame: Frame,
+        protection: Protection,
+        _table: &mut dyn FnMut() -> Option<Frame>,
+    ) -> Result<(), OutOfFrames> {
+        assert!(
+            !protection.contains(Protection::WRITE | Protection::EXECUTE),
+            "a page is never both writable and executable"
+        );
+        if let Some((_, pages)) = self.spaces.get_mut(&space.0) {
+            pages.insert(page, (frame, protection));
+        }
+        Ok(())
+    }
+    fn unmap(&mut self, space: Space, page: Page) -> Option<Frame> {
+        self.spaces.get_mut(&space.0)?.1.remove(&page).map(|(frame, _)| frame)
+    }
+    fn translate(&self, space: Space, page: Page) -> Option<(Frame, Protection)> {
+        self.spaces.get(&space.0)?.1.get(&page).copied()
+    }
+    fn now(&self) -> Nanos {
+        self.now
+    }
+    fn realtime(&self) -> (u64, u32) {
+        self.realtime
+    }
+    fn random(&mut self) -> u64 {
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        self.random
+    }
+    fn heap_free(&self) -> usize {
+        self.heap_free
+    }
+    fn console_write(&mut self, bytes: &[u8]) {
+        self.console.extend_from_slice(bytes);
+    }
+    fn console_read(&mut self) -> Option<u8> {
+        self.input.pop()
+    }
+    fn power_off(&mut self, status: u8) -> ! {
+        panic!("powered off with status {status}")
+    }
+}
+
+/// Groups that count frames and have one limit each.
+#[derive(Debug, Default)]
+pub struct Counts {
+    used: BTreeMap<GroupId, usize>,
+    /// Limits, by group; no entry is no limit.
+    pub limits: BTreeMap<GroupId, usize>,
+}
+
+impl Counts {
+    /// Frames charged to `group` now.
+    pub fn used(&self, group: GroupId) -> usize {
+        self.used.get(&group).copied().unwrap_or(0)
+    }
+}
+
+impl Charge for Counts {
+    fn charge(&mut self, group: GroupId) -> Result<(), NoMemory> {
+        let used = self.used.entry(group).or_default();
+        if self.limits.get(&group).is_some_and(|limit| *used >= *limit) {
+            return Err(NoMemory::Group(group));
+        }
+        *used += 1;
+        Ok(())
+    }
+    fn uncharge(&mut self, group: GroupId) {
+        let used = self.used.entry(group).or_default();
+        assert!(*used > 0, "a frame of {group:?} was given back twice");
+        *used -= 1;
+    }
+}
