@@ -1,0 +1,234 @@
+//! The exact bytes of every operation and every error. A diff in the expected bytes is a change of the wire.
+
+use bailiwick_protocol::error::{Detail, Errno, ErrorReply, FrameError, KernelFault, Refusal, RefusalCode};
+use bailiwick_protocol::frame::{FRAME_MAX, Tag, decode_reply};
+use bailiwick_protocol::id::ContainerId;
+use bailiwick_protocol::message::*;
+use bailiwick_protocol::op::{ObjectKind, Op};
+use bailiwick_protocol::rights::Rights;
+
+const TAG: Tag = Tag(0x0201);
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn exec() -> Exec<'static> {
+    Exec { args: "ps\0-a\0", env: "A=b\0", cwd: Some("/"), user: Some((1000, 100)), stdio: Stdio::Log }
+}
+
+/// One request for each operation, with its bytes.
+fn requests() -> Vec<(Request<'static>, &'static str)> {
+    vec![
+        (Request::Hello(Hello { version_min: 1, version_max: 1 }), "000001020101"),
+        (Request::Describe, "01000102"),
+        (Request::Derive(Derive { rights: Rights::INSPECT | Rights::DERIVE }), "020001028120"),
+        (Request::Revoke, "03000102"),
+        (Request::Drop, "04000102"),
+        (Request::Sync, "05000102"),
+        (
+            Request::Create(Create { id: "web", bundle: "/b", stdio: Stdio::Console }),
+            "1000010203776562022f6201",
+        ),
+        (Request::List(Page { from: 0 }), "1100010200"),
+        (Request::Lookup(Lookup { id: "web", rights: Rights::OBSERVE }), "120001020377656202"),
+        (Request::Plan(Page { from: 300 }), "13000102ac02"),
+        (Request::Delegate(Delegate { rights: Rights::CREATE, containers: 4 }), "14000102800404"),
+        (Request::Usage, "15000102"),
+        (Request::State, "20000102"),
+        (Request::Annotation(Annotation { index: 1 }), "2100010201"),
+        (Request::Start, "22000102"),
+        (Request::Signal(Signal { signal: 15, scope: Scope::All }), "230001020f01"),
+        (Request::Pause, "24000102"),
+        (Request::Resume, "25000102"),
+        (Request::Exec(exec()), "26000102067073002d610004413d620001012f01e8076400"),
+        (Request::Wait, "27000102"),
+        (Request::Logs(Logs { cursor: 5, waiting: Waiting::Yes }), "280001020501"),
+        (Request::Statistics, "29000102"),
+        (Request::Processes(Page { from: 0 }), "2a00010200"),
+        (Request::Delete(Delete { mode: DeleteMode::Force }), "2b00010201"),
+        (Request::PivotRoot, "2c000102"),
+    ]
+}
+
+#[test]
+fn every_operation_has_a_golden_request() {
+    let golden: Vec<Op> = requests().iter().map(|(request, _)| request.op()).collect();
+    assert_eq!(golden, Op::ALL, "one golden request for each row of the table, in its order");
+}
+
+#[test]
+fn requests_have_their_golden_bytes_in_both_directions() {
+    for (request, bytes) in requests() {
+        let mut room = [0; FRAME_MAX];
+        let frame = request.encode(TAG, &mut room).unwrap();
+        assert_eq!(hex(frame), bytes, "{:?}", request.op());
+        assert_eq!(Request::decode(frame), Ok((TAG, request)));
+    }
+}
+
+#[test]
+fn a_request_cut_anywhere_is_refused() {
+    for (request, _) in requests() {
+        let mut room = [0; FRAME_MAX];
+        let frame = request.encode(TAG, &mut room).unwrap();
+        for end in 0..frame.len() {
+            assert!(Request::decode(&frame[..end]).is_err(), "{:?} cut at {end}", request.op());
+        }
+    }
+}
+
+#[test]
+fn bytes_after_a_request_are_refused() {
+    for (request, _) in requests() {
+        let mut room = [0; FRAME_MAX];
+        let mut frame = request.encode(TAG, &mut room).unwrap().to_vec();
+        frame.push(0);
+        assert_eq!(Request::decode(&frame), Err(FrameError::TrailingBytes), "{:?}", request.op());
+    }
+}
+
+#[test]
+fn numbers_outside_the_table_are_unknown_operations() {
+    for number in (0..=u16::MAX).filter(|number| Op::from_number(*number).is_none()) {
+        let [a, b] = number.to_le_bytes();
+        assert_eq!(Request::decode(&[a, b, 0, 0]), Err(FrameError::UnknownOp));
+    }
+}
+
+#[test]
+fn frames_of_any_length_and_content_decode_or_are_refused() {
+    let mut state = 1u64;
+    let mut random = move || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as u8
+    };
+    for len in 0..5000 {
+        let mut frame: Vec<u8> = (0..len).map(|_| random()).collect();
+        if let Some(first) = frame.first_mut() {
+            *first %= 48;
+        }
+        if let Some(second) = frame.get_mut(1) {
+            *second = 0;
+        }
+        let decoded = Request::decode(&frame);
+        assert!(len <= FRAME_MAX || decoded == Err(FrameError::TooLarge));
+    }
+}
+
+/// One reply of each shape, with its bytes.
+fn replies() -> Vec<(Reply<'static>, &'static str)> {
+    let row =
+        ListRow { id: ContainerId::new("web").unwrap(), status: Status::Running, pid: Some(7), exit: None };
+    let list = ListPage { rows: heapless::Vec::from_slice(&[row]).unwrap(), next: Some(1) };
+    let processes = ProcessPage {
+        rows: heapless::Vec::from_slice(&[ProcessRow { pid: 7, inner_pid: Some(1) }]).unwrap(),
+        next: None,
+    };
+    let state = State {
+        oci_version: "1.3.0",
+        id: "web",
+        status: Status::Stopped,
+        pid: None,
+        bundle: "/b",
+        exit: Some(Exit::Signal(9)),
+        created_at: Nanos(300),
+        annotations: 2,
+    };
+    let hello = HelloReply { version_min: 1, version_max: 1, frame_max: 4096, schema: 5 };
+    let description =
+        Description { kind: ObjectKind::Factory, rights: Rights::LIST, depth: 1, containers_left: Some(3) };
+    let statistics = Statistics { memory: 4096, memory_limit: Some(8192), pids: 1, ..Statistics::default() };
+    vec![
+        (Reply::Done, "00000102"),
+        (Reply::Hello(hello), "000001020101802005"),
+        (Reply::Description(description), "0000010200800801 0103"),
+        (Reply::State(state), "0000010205312e332e3003776562040 0022f62010109ac0202"),
+        (Reply::Annotation(AnnotationReply { key: "k", value: "v" }), "00000102016b0176"),
+        (Reply::List(list), "00000102010377656202010700 0101"),
+        (Reply::PlanText(PlanText { text: "a\n", next: None }), "0000010202610a00"),
+        (Reply::Usage(Usage { containers: 1, containers_max: 4 }), "000001020104"),
+        (Reply::Exec(ExecReply { pid: 7 }), "0000010207"),
+        (Reply::Exit(Exit::OutOfMemory), "0000010202"),
+        (Reply::Logs(LogsReply { next: 2, lost: 0, end: true, bytes: b"hi" }), "00000102020001026869"),
+        (Reply::Statistics(statistics), "00000102802000018040000100 0000"),
+        (Reply::Processes(processes), "000001020107010100"),
+        (Reply::PivotRoot(PivotRootReply { old: "/", new: "r" }), "00000102012f0172"),
+    ]
+}
+
+#[test]
+fn replies_have_their_golden_bytes() {
+    for (reply, bytes) in replies() {
+        let mut room = [0; FRAME_MAX];
+        let frame = reply.encode(TAG, &mut room).unwrap();
+        assert_eq!(hex(frame), bytes.replace(' ', ""), "{reply:?}");
+    }
+}
+
+#[test]
+fn a_reply_is_read_as_what_was_sent() {
+    let mut room = [0; FRAME_MAX];
+    let frame = Reply::Exit(Exit::Code(3)).encode(TAG, &mut room).unwrap();
+    assert_eq!(decode_reply::<Exit>(TAG, frame), Ok(Exit::Code(3)));
+    assert_eq!(decode_reply::<Exit>(Tag(9), frame), Err(FrameError::WrongTag.into()));
+}
+
+#[test]
+fn every_error_code_survives_the_wire() {
+    let refusals = RefusalCode::ALL.iter().map(|code| ErrorReply::Refusal(Refusal::new(*code, "web")));
+    let frames = FrameError::ALL.iter().map(|code| ErrorReply::Frame(*code));
+    let kernel =
+        KernelFault { step: Some(3), errno: Errno::EPERM, detail: Detail::new("mount proc on /proc") };
+    for error in refusals.chain(frames).chain([ErrorReply::Kernel(kernel)]) {
+        let mut room = [0; FRAME_MAX];
+        let frame = error.encode(TAG, &mut room).unwrap();
+        assert_eq!(decode_reply::<()>(TAG, frame), Err(error));
+    }
+}
+
+#[test]
+fn errors_have_their_golden_bytes() {
+    let mut room = [0; FRAME_MAX];
+    let frame = ErrorReply::from(Refusal::new(RefusalCode::NotFound, "web")).encode(TAG, &mut room).unwrap();
+    assert_eq!(hex(frame), "020001020103776562");
+    let frame = ErrorReply::from(FrameError::UnknownOp).encode(TAG, &mut room).unwrap();
+    assert_eq!(hex(frame), "0100010203");
+    let fault = KernelFault { step: Some(3), errno: Errno::EPERM, detail: Detail::new("x") };
+    let frame = ErrorReply::from(fault).encode(TAG, &mut room).unwrap();
+    assert_eq!(hex(frame), "030001020103010178");
+}
+
+#[test]
+fn a_code_of_a_newer_build_is_kept_as_it_came() {
+    let mut room = [0; FRAME_MAX];
+    let newer = ErrorReply::from(Refusal::new(RefusalCode(999), "web"));
+    let frame = newer.encode(TAG, &mut room).unwrap();
+    assert_eq!(decode_reply::<()>(TAG, frame), Err(newer));
+}
+
+#[test]
+fn a_detail_that_is_too_long_is_cut_at_a_character() {
+    let detail = Detail::new("é".repeat(200));
+    assert_eq!(detail.as_str().chars().count(), 120);
+}
+
+#[test]
+fn restricting_never_adds_a_right() {
+    for held in 0..1u32 << 13 {
+        let held = Rights::from_bits_truncate(held);
+        for mask in [Rights::all(), Rights::CONTAINER, Rights::FACTORY, Rights::empty(), !held] {
+            assert!(held.contains(held.restrict(mask)));
+        }
+    }
+}
+
+#[test]
+fn ids_follow_their_alphabet() {
+    for good in ["a", "A.b-c_d+0", &"x".repeat(64)] {
+        assert!(ContainerId::new(good).is_ok(), "{good}");
+    }
+    for bad in ["", ".a", "a/b", "a b", "..", "é", "a\0", &"x".repeat(65)] {
+        assert!(ContainerId::new(bad).is_err(), "{bad}");
+    }
+}
