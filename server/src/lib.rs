@@ -1,4 +1,16 @@
-//! The container manager.
+//! The container manager, so far as it stands: the record of a container and the one table of its moves.
+//!
+//! Data flows one way: frame bytes → request → decide → plan → kernel-glue → commit → reply. What is here is the
+//! last station but one: [`container::OciContainer`] is what *commit* changes, through [`lifecycle`]'s table and
+//! by no other way. There is no clock, file, thread or socket in this crate.
 #![no_std]
 #![forbid(unsafe_code)]
 extern crate alloc;
+
+pub mod container;
+pub mod error;
+pub mod lifecycle;
+
+pub use container::OciContainer;
+pub use error::KernelError;
+pub use lifecycle::{LifecycleEvent, OciLifecycleState};
