@@ -1,3 +1,273 @@
-//! Typed handles over any channel.
+//! Typed handles on what a Bailiwick server manages, over any [`Channel`].
+//!
+//! A handle *is* a capability: whoever holds a [`Container`] may do with it what its rights allow, and nothing
+//! else; dropping it gives the capability up. Operations exist only on the kind of handle that understands them,
+//! so the wrong call does not compile.
+//!
+//! ```no_run
+//! # use bailiwick_client::{CallError, Factory};
+//! # use bailiwick_protocol::{channel::Channel, message::{Exit, Stdio}};
+//! fn run<C: Channel>(factory: &Factory<C>, bundle: &C::Directory) -> Result<Exit, CallError<C::Error>> {
+//!     let web = factory.create("web", "/bundles/web", Stdio::Log, bundle)?;
+//!     web.start()?;
+//!     web.wait()
+//! }
+//! ```
+//!
+//! Every call blocks until its one reply is there; a reply may be late (`wait`).
 #![no_std]
 #![forbid(unsafe_code)]
+
+mod call;
+
+pub use call::CallError;
+
+use bailiwick_protocol::channel::{Channel, ReplyBuffer};
+use bailiwick_protocol::message::*;
+use bailiwick_protocol::rights::Rights;
+use call::{call, call_for_capability, done};
+
+/// Operations that every handle has.
+macro_rules! any_object {
+    ($handle:ident) => {
+        impl<C: Channel> $handle<C> {
+            /// Takes the channel for a capability on this kind of object. A wrong claim shows at the first call.
+            pub fn new(channel: C) -> Self {
+                $handle { channel }
+            }
+            /// What this capability is and allows.
+            ///
+            /// # Errors
+            /// [`CallError`].
+            pub fn describe(&self) -> Result<Description, CallError<C::Error>> {
+                call(&self.channel, Request::Describe, None, &mut ReplyBuffer::default())
+            }
+            /// A copy with at most these rights, to hand on.
+            ///
+            /// # Errors
+            /// [`CallError`]; a refusal if this capability does not hold `DERIVE`.
+            pub fn derive(&self, rights: Rights) -> Result<Self, CallError<C::Error>> {
+                let request = Request::Derive(Derive { rights });
+                call_for_capability::<C, ()>(&self.channel, request, None)
+                    .map(|(_, channel)| Self::new(channel))
+            }
+            /// Ends everything that was derived from this capability. Safe to repeat.
+            ///
+            /// # Errors
+            /// [`CallError`].
+            pub fn revoke(&self) -> Result<(), CallError<C::Error>> {
+                done(&self.channel, Request::Revoke)
+            }
+            /// Gives the capability up and waits until the server knows.
+            ///
+            /// # Errors
+            /// [`CallError`]; the capability is given up all the same.
+            pub fn close(self) -> Result<(), CallError<C::Error>> {
+                done(&self.channel, Request::Drop)
+            }
+        }
+    };
+}
+
+/// A capability on a factory: it creates containers within a quota.
+#[derive(Debug)]
+pub struct Factory<C> {
+    channel: C,
+}
+any_object!(Factory);
+
+/// A capability on one container.
+#[derive(Debug)]
+pub struct Container<C> {
+    channel: C,
+}
+any_object!(Container);
+
+/// A capability on a process that was started in a container.
+#[derive(Debug)]
+pub struct Process<C> {
+    channel: C,
+}
+any_object!(Process);
+
+impl<C: Channel> Factory<C> {
+    /// Makes a container from the bundle in `directory`; its first process then waits at the gate.
+    ///
+    /// # Errors
+    /// [`CallError`]; a refusal names the rule or the place in config.json, a kernel fault the step.
+    pub fn create(
+        &self,
+        id: &str,
+        bundle: &str,
+        stdio: Stdio,
+        directory: &C::Directory,
+    ) -> Result<Container<C>, CallError<C::Error>> {
+        let request = Request::Create(Create { id, bundle, stdio });
+        let (_, channel) = call_for_capability::<C, ()>(&self.channel, request, Some(directory))?;
+        Ok(Container::new(channel))
+    }
+
+    /// A capability with at most these rights on the container with this id.
+    ///
+    /// # Errors
+    /// [`CallError`]; not there and not yours look the same.
+    pub fn lookup(&self, id: &str, rights: Rights) -> Result<Container<C>, CallError<C::Error>> {
+        let request = Request::Lookup(Lookup { id, rights });
+        call_for_capability::<C, ()>(&self.channel, request, None).map(|(_, channel)| Container::new(channel))
+    }
+
+    /// One page of the containers below this factory.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub fn list(&self, page: Page) -> Result<ListPage, CallError<C::Error>> {
+        call(&self.channel, Request::List(page), None, &mut ReplyBuffer::default())
+    }
+
+    /// One page of the kernel steps that creating from this bundle would take; `read` is given the text.
+    ///
+    /// # Errors
+    /// [`CallError`]; the same refusals as [`Factory::create`].
+    pub fn plan<R>(
+        &self,
+        page: Page,
+        directory: &C::Directory,
+        read: impl FnOnce(PlanText<'_>) -> R,
+    ) -> Result<R, CallError<C::Error>> {
+        call(&self.channel, Request::Plan(page), Some(directory), &mut ReplyBuffer::default()).map(read)
+    }
+
+    /// A sub-factory with at most these rights and containers.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub fn delegate(&self, rights: Rights, containers: u32) -> Result<Self, CallError<C::Error>> {
+        let request = Request::Delegate(Delegate { rights, containers });
+        call_for_capability::<C, ()>(&self.channel, request, None).map(|(_, channel)| Self::new(channel))
+    }
+
+    /// What has been used of the quota.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub fn usage(&self) -> Result<Usage, CallError<C::Error>> {
+        call(&self.channel, Request::Usage, None, &mut ReplyBuffer::default())
+    }
+}
+
+/// What can be done with anything that runs.
+macro_rules! running {
+    ($handle:ident) => {
+        impl<C: Channel> $handle<C> {
+            /// Sends a signal, 1 to 64.
+            ///
+            /// # Errors
+            /// [`CallError`].
+            pub fn signal(&self, signal: u8, scope: Scope) -> Result<(), CallError<C::Error>> {
+                done(&self.channel, Request::Signal(Signal { signal, scope }))
+            }
+            /// Waits until the process has ended.
+            ///
+            /// # Errors
+            /// [`CallError`]; a refusal if the object goes away meanwhile.
+            pub fn wait(&self) -> Result<Exit, CallError<C::Error>> {
+                call(&self.channel, Request::Wait, None, &mut ReplyBuffer::default())
+            }
+            /// A piece of what was written; `read` is given it.
+            ///
+            /// # Errors
+            /// [`CallError`].
+            pub fn logs<R>(
+                &self,
+                logs: Logs,
+                read: impl FnOnce(LogsReply<'_>) -> R,
+            ) -> Result<R, CallError<C::Error>> {
+                call(&self.channel, Request::Logs(logs), None, &mut ReplyBuffer::default()).map(read)
+            }
+        }
+    };
+}
+running!(Container);
+running!(Process);
+
+impl<C: Channel> Container<C> {
+    /// The OCI state; `read` is given it.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub fn state<R>(&self, read: impl FnOnce(State<'_>) -> R) -> Result<R, CallError<C::Error>> {
+        call(&self.channel, Request::State, None, &mut ReplyBuffer::default()).map(read)
+    }
+    /// One annotation, by position; `read` is given it.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub fn annotation<R>(
+        &self,
+        index: u32,
+        read: impl FnOnce(AnnotationReply<'_>) -> R,
+    ) -> Result<R, CallError<C::Error>> {
+        let request = Request::Annotation(Annotation { index });
+        call(&self.channel, request, None, &mut ReplyBuffer::default()).map(read)
+    }
+    /// Opens the gate.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub fn start(&self) -> Result<(), CallError<C::Error>> {
+        done(&self.channel, Request::Start)
+    }
+    /// Freezes every process inside.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub fn pause(&self) -> Result<(), CallError<C::Error>> {
+        done(&self.channel, Request::Pause)
+    }
+    /// Thaws them.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub fn resume(&self) -> Result<(), CallError<C::Error>> {
+        done(&self.channel, Request::Resume)
+    }
+    /// Runs a further process inside.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub fn exec(&self, exec: Exec<'_>) -> Result<(ExecReply, Process<C>), CallError<C::Error>> {
+        let (reply, channel) = call_for_capability(&self.channel, Request::Exec(exec), None)?;
+        Ok((reply, Process::new(channel)))
+    }
+    /// Memory, CPU time, process counts.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub fn statistics(&self) -> Result<Statistics, CallError<C::Error>> {
+        call(&self.channel, Request::Statistics, None, &mut ReplyBuffer::default())
+    }
+    /// One page of the processes inside.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub fn processes(&self, page: Page) -> Result<ProcessPage, CallError<C::Error>> {
+        call(&self.channel, Request::Processes(page), None, &mut ReplyBuffer::default())
+    }
+    /// Removes the container.
+    ///
+    /// # Errors
+    /// [`CallError`]; a refusal if it runs and `mode` does not force.
+    pub fn delete(&self, mode: DeleteMode) -> Result<(), CallError<C::Error>> {
+        done(&self.channel, Request::Delete(Delete { mode }))
+    }
+    /// The pair that `pivot_root` exchanged; `read` is given it.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub fn pivot_root<R>(
+        &self,
+        read: impl FnOnce(PivotRootReply<'_>) -> R,
+    ) -> Result<R, CallError<C::Error>> {
+        call(&self.channel, Request::PivotRoot, None, &mut ReplyBuffer::default()).map(read)
+    }
+}
