@@ -1,1 +1,3 @@
-//! Helpers shared by the tests.
+//! Helpers shared by the tests that join the parts.
+
+pub mod bundle;
