@@ -23,6 +23,7 @@ mod arena;
 pub mod cred;
 pub mod hw;
 pub mod memory;
+pub mod mm;
 pub mod ns;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;

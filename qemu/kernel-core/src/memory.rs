@@ -84,7 +84,7 @@ impl<H: Hw> Memory<H> {
     ///
     /// # Errors
     /// [`NoMemory`]; nothing is charged then.
-    pub fn alloc(&mut self, groups: &mut impl Charge, group: GroupId) -> Result<Frame, NoMemory> {
+    pub fn alloc(&mut self, groups: &mut (impl Charge + ?Sized), group: GroupId) -> Result<Frame, NoMemory> {
         let number = self.first_free.ok_or(NoMemory::Machine)?;
         groups.charge(group)?;
         let slot = self.frames.get_mut(number as usize).ok_or(NoMemory::Machine)?;
@@ -111,7 +111,7 @@ impl<H: Hw> Memory<H> {
     }
 
     /// One holder less; the last one frees the frame and its group's charge.
-    pub fn release(&mut self, groups: &mut impl Charge, frame: Frame) {
+    pub fn release(&mut self, groups: &mut (impl Charge + ?Sized), frame: Frame) {
         match self.frames.get_mut(frame.0 as usize) {
             Some(State::Held { holders, .. }) if *holders > 1 => *holders -= 1,
             Some(State::Held { group, .. }) => {

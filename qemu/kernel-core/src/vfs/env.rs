@@ -47,14 +47,14 @@ pub trait Frames {
 }
 
 /// [`Frames`] over the kernel's memory and whoever pays.
-pub struct Store<'a, H, G> {
+pub struct Store<'a, H, G: ?Sized> {
     /// All frames.
     pub memory: &'a mut Memory<H>,
     /// The resource groups.
     pub groups: &'a mut G,
 }
 
-impl<H: Hw, G: Charge> Frames for Store<'_, H, G> {
+impl<H: Hw, G: Charge + ?Sized> Frames for Store<'_, H, G> {
     fn alloc(&mut self, group: GroupId) -> Result<Frame, Errno> {
         self.memory.alloc(self.groups, group).map_err(|_| Errno::ENOMEM)
     }
