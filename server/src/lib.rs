@@ -10,6 +10,7 @@ extern crate alloc;
 pub mod container;
 pub mod error;
 pub mod lifecycle;
+pub mod oci;
 
 pub use container::OciContainer;
 pub use error::KernelError;
