@@ -14,8 +14,8 @@
 //! on. So no request carries an identity or an object name, and [`op`] is a table of verbs only.
 //!
 //! The modules, in reading order: [`op`] the table of operations, [`message`] requests and replies,
-//! [`frame`] their bytes, [`error`] the three layers of refusal, [`rights`] and [`id`] the words used in
-//! them, [`channel`] what carries frames.
+//! [`frame`] their bytes, [`error`] the three layers of refusal, [`rights`], [`id`] and [`signal`] the words used
+//! in them, [`channel`] what carries frames.
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -26,6 +26,7 @@ pub mod id;
 pub mod message;
 pub mod op;
 pub mod rights;
+pub mod signal;
 
 pub use error::{ErrorReply, FrameError, KernelFault, Refusal, RefusalCode};
 pub use id::{Badge, ContainerId, IdError};

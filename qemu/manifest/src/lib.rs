@@ -1,0 +1,240 @@
+//! The boot manifest: which containers come up, in which order, and which native process may do what.
+//!
+//! ```toml
+//! [[container]]
+//! id = "web"                                   # a container id, unique
+//! bundle = "httpd"                             # a name under /bundles of the boot image
+//! start = "boot"                               # or "manual": then it is only declared, for `after` to be checked
+//! after = [{ id = "db", until = "started" }]   # or until = "succeeded": it has exited with 0
+//! restart = { policy = "on-failure", max = 5, backoff_ms = 100, window_ms = 10000 }
+//! drill = { signal = "KILL", after_ms = 200 }  # init kills its first life once, to show the policy at work
+//! expect = { running = true, restarts = 1 }    # or { exit = 0 }, { signal = "KILL" }, { refused = "text" }
+//!
+//! [[process]]
+//! name = "shell"                               # a program under /sbin, started by init
+//! factory = ["create", "list", "inspect"]      # the rights on the factory that it is handed; [] for none
+//! directories = ["/bundles"]                   # directory capabilities that it is handed
+//! console = true                               # whether it is handed the console
+//! ```
+//!
+//! The manifest is the authority diagram: a process holds what stands here and nothing else.
+//!
+//! A container may join namespaces of one that is listed in its `after`: in its config.json the path
+//! `/run/containers/ID/ns/NAME` (`net`, `uts`, `ipc`, `pid`, `mnt`, `user`, `cgroup`, `time`) stands for the namespace
+//! that the first process of container ID is in when the joining container is created.
+//!
+//! The text is checked when the boot image is made ([`parse`], on the host), errors name the line. What init
+//! reads is the compiled form ([`Boot::encode`], [`Boot::decode`]): no parser runs in the booted system.
+#![cfg_attr(not(feature = "parse"), no_std)]
+#![forbid(unsafe_code)]
+extern crate alloc;
+
+#[cfg(feature = "parse")]
+pub mod parse;
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use bailiwick_protocol::Rights;
+use core::fmt;
+use serde::{Deserialize, Serialize};
+
+/// Most containers in one manifest.
+pub const CONTAINERS_MAX: usize = 256;
+/// Where the compiled form lies in the boot image.
+pub const BOOT_PATH: &str = "/etc/manifest";
+/// Where bundles lie in the boot image.
+pub const BUNDLES_PATH: &str = "/bundles";
+
+/// Everything init is told.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Boot {
+    /// The checked manifest.
+    pub manifest: Manifest,
+    /// What happens once the containers are up.
+    pub console: Console,
+}
+
+/// What happens once the boot containers are up.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Console {
+    /// Somebody sits at it: the shell prompts.
+    Interactive,
+    /// Nobody does: wait until every expectation is met or missed, print the table, power off.
+    Summary,
+    /// The shell runs these lines one after the other, then powers off.
+    Commands(Vec<String>),
+}
+
+/// A checked manifest.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Milliseconds after which an expectation that is still open counts as missed.
+    pub settle_ms: u32,
+    /// Containers in the order of the file. Every `after` names one of them, and they form no circle.
+    pub containers: Vec<Container>,
+    /// Native processes besides init and the manager.
+    pub processes: Vec<Process>,
+}
+
+/// One container.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Container {
+    /// Its id: valid and unique.
+    pub id: String,
+    /// A name under [`BUNDLES_PATH`].
+    pub bundle: String,
+    /// When it is started.
+    pub start: Start,
+    /// What must have happened before.
+    pub after: Vec<After>,
+    /// What happens when it ends.
+    pub restart: Restart,
+    /// A planned kill.
+    pub drill: Option<Drill>,
+    /// What it is expected to do.
+    pub expect: Expect,
+}
+
+/// When a container is started.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Start {
+    /// By init.
+    #[default]
+    Boot,
+    /// By somebody at the shell.
+    Manual,
+}
+
+/// One dependency.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct After {
+    /// On which container.
+    pub id: String,
+    /// What must be true of it.
+    pub until: Until,
+}
+
+/// What must be true of a container that another one comes after.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Until {
+    /// Its program was started.
+    #[default]
+    Started,
+    /// Its program has exited with status 0.
+    Succeeded,
+}
+
+/// What init does when a container ends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Restart {
+    /// Whether it is started again.
+    pub policy: Policy,
+    /// Most restarts within `window_ms`; after these it stays stopped.
+    pub max: u32,
+    /// Milliseconds before the first restart; doubled for each further one within the window.
+    pub backoff_ms: u32,
+    /// Milliseconds over which restarts are counted.
+    pub window_ms: u32,
+}
+
+impl Restart {
+    /// Longest back-off, in milliseconds.
+    pub const BACKOFF_MAX_MS: u32 = 60_000;
+    /// No restart.
+    pub const NEVER: Restart = Restart { policy: Policy::Never, max: 0, backoff_ms: 0, window_ms: 0 };
+}
+
+/// Restart policies, as systemd and docker name them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Policy {
+    /// It stays stopped.
+    #[default]
+    Never,
+    /// Again after any end but exit status 0.
+    OnFailure,
+    /// Again after any end.
+    Always,
+}
+
+/// A kill that init does once, through its capability, in the container's first life.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Drill {
+    /// The signal's number.
+    pub signal: u8,
+    /// Milliseconds after the program was started.
+    pub after_ms: u32,
+}
+
+/// What a container is expected to do.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Expect {
+    /// Ends with this status.
+    Exit(u8),
+    /// Ends by this signal.
+    Signal(u8),
+    /// Runs, after at least this many restarts.
+    Running {
+        /// How many restarts.
+        restarts: u32,
+    },
+    /// Is refused with an error that contains this text.
+    Refused(String),
+}
+
+impl fmt::Display for Expect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Expect::Exit(status) => write!(f, "exit {status}"),
+            Expect::Signal(signal) => write!(f, "signal {signal}"),
+            Expect::Running { restarts: 0 } => f.write_str("running"),
+            Expect::Running { restarts } => write!(f, "running, {restarts} restarts"),
+            Expect::Refused(text) => write!(f, "refused: {text}"),
+        }
+    }
+}
+
+/// One native process.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Process {
+    /// A program under /sbin.
+    pub name: String,
+    /// Rights on the factory it is handed; empty: it is handed none.
+    pub factory: Rights,
+    /// Directories of the boot image it is handed.
+    pub directories: Vec<String>,
+    /// Whether it is handed the console.
+    pub console: bool,
+}
+
+/// The compiled form is damaged, or of another build.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct NotABoot;
+
+impl fmt::Display for NotABoot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(
+            "the compiled manifest does not decode: make the boot image again with the runner of this build",
+        )
+    }
+}
+impl core::error::Error for NotABoot {}
+
+impl Boot {
+    /// The compiled form.
+    ///
+    /// # Errors
+    /// None in practice: postcard into a growing vector fails only when memory does.
+    pub fn encode(&self) -> Result<Vec<u8>, postcard::Error> {
+        postcard::to_allocvec(self)
+    }
+    /// Reads the compiled form back.
+    ///
+    /// # Errors
+    /// [`NotABoot`].
+    pub fn decode(bytes: &[u8]) -> Result<Boot, NotABoot> {
+        postcard::from_bytes(bytes).map_err(|_| NotABoot)
+    }
+}

@@ -1,0 +1,308 @@
+//! TOML to [`Manifest`], with the line in every error.
+
+use crate::{
+    After, CONTAINERS_MAX, Container, Drill, Expect, Manifest, Policy, Process, Restart, Start, Until,
+};
+use bailiwick_protocol::{ContainerId, Rights};
+use serde::Deserialize;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::ops::Range;
+use toml::Spanned;
+
+/// What is wrong with a manifest, and where.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ManifestError {
+    /// Line, from 1.
+    pub line: usize,
+    /// The thing, the reason and the way out.
+    pub message: String,
+}
+
+impl fmt::Display for ManifestError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {}: {}", self.line, self.message)
+    }
+}
+impl std::error::Error for ManifestError {}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    settle_ms: Option<Spanned<u32>>,
+    #[serde(default)]
+    container: Vec<Spanned<RawContainer>>,
+    #[serde(default)]
+    process: Vec<Spanned<RawProcess>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawContainer {
+    id: Spanned<String>,
+    bundle: Spanned<String>,
+    #[serde(default)]
+    start: Start,
+    #[serde(default)]
+    after: Vec<Spanned<RawAfter>>,
+    restart: Option<Spanned<RawRestart>>,
+    drill: Option<RawDrill>,
+    expect: Option<Spanned<RawExpect>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawAfter {
+    id: String,
+    #[serde(default)]
+    until: Until,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawRestart {
+    policy: Policy,
+    max: Option<u32>,
+    backoff_ms: Option<u32>,
+    window_ms: Option<u32>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawDrill {
+    signal: Spanned<String>,
+    after_ms: u32,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawExpect {
+    exit: Option<u8>,
+    signal: Option<Spanned<String>>,
+    running: Option<bool>,
+    restarts: Option<u32>,
+    refused: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawProcess {
+    name: Spanned<String>,
+    #[serde(default)]
+    factory: Vec<Spanned<String>>,
+    #[serde(default)]
+    directories: Vec<Spanned<String>>,
+    #[serde(default)]
+    console: bool,
+}
+
+/// Milliseconds an open expectation has if the file does not say: enough for a slow machine.
+const SETTLE_MS: u32 = 20_000;
+
+/// A reason with the bytes of the file it is about.
+struct Fault(Range<usize>, String);
+
+fn fault<T>(span: Range<usize>, message: impl Into<String>) -> Result<T, Fault> {
+    Err(Fault(span, message.into()))
+}
+
+/// Reads and checks a manifest.
+///
+/// After success ids are valid and unique, every `after` names a container of this manifest that is started at
+/// boot, there is no circle, and rights and signals exist.
+///
+/// # Errors
+/// [`ManifestError`] for the first thing that is wrong. Keys that are not known are an error.
+pub fn parse(text: &str) -> Result<Manifest, ManifestError> {
+    let file: File = toml::from_str(text).map_err(|error| ManifestError {
+        line: line_of(text, error.span().unwrap_or(0..0)),
+        message: error.message().trim().replace('\n', ", "),
+    })?;
+    check(file).map_err(|Fault(span, message)| ManifestError { line: line_of(text, span), message })
+}
+
+fn line_of(text: &str, span: Range<usize>) -> usize {
+    1 + text.bytes().take(span.start).filter(|byte| *byte == b'\n').count()
+}
+
+fn check(file: File) -> Result<Manifest, Fault> {
+    if let Some(extra) = file.container.get(CONTAINERS_MAX) {
+        return fault(extra.span(), format!("more than {CONTAINERS_MAX} containers"));
+    }
+    unique("container", file.container.iter().map(|c| &c.as_ref().id))?;
+    unique("process", file.process.iter().map(|p| &p.as_ref().name))?;
+    let starts: BTreeMap<String, Start> =
+        file.container.iter().map(|c| (c.as_ref().id.as_ref().clone(), c.as_ref().start)).collect();
+    let spans: Vec<Range<usize>> = file.container.iter().map(|c| c.as_ref().id.span()).collect();
+    let containers = file
+        .container
+        .into_iter()
+        .map(|raw| container(raw.into_inner(), &starts))
+        .collect::<Result<Vec<_>, _>>()?;
+    no_circle(&containers, &spans)?;
+    let processes =
+        file.process.into_iter().map(|raw| process(raw.into_inner())).collect::<Result<Vec<_>, _>>()?;
+    Ok(Manifest { settle_ms: file.settle_ms.map_or(SETTLE_MS, Spanned::into_inner), containers, processes })
+}
+
+fn unique<'a>(what: &str, names: impl Iterator<Item = &'a Spanned<String>>) -> Result<(), Fault> {
+    let mut seen = BTreeSet::new();
+    for name in names {
+        if !seen.insert(name.as_ref()) {
+            return fault(name.span(), format!("{what} {:?} is declared twice", name.as_ref()));
+        }
+    }
+    Ok(())
+}
+
+fn container(raw: RawContainer, starts: &BTreeMap<String, Start>) -> Result<Container, Fault> {
+    if let Err(error) = ContainerId::new(raw.id.as_ref()) {
+        return fault(raw.id.span(), format!("id {:?}: {error}", raw.id.as_ref()));
+    }
+    let after = raw
+        .after
+        .into_iter()
+        .map(|after| dependency(raw.id.as_ref(), raw.start, after, starts))
+        .collect::<Result<Vec<_>, _>>()?;
+    let restart = raw.restart.map_or(Ok(Restart::NEVER), restart)?;
+    let drill = raw.drill.map(drill).transpose()?;
+    let expect = raw.expect.map_or(Ok(Expect::Exit(0)), expect)?;
+    Ok(Container {
+        bundle: bundle_name(raw.bundle)?,
+        id: raw.id.into_inner(),
+        start: raw.start,
+        after,
+        restart,
+        drill,
+        expect,
+    })
+}
+
+/// Whether `name` can be the name of a bundle: one component of a path, none that means something else.
+pub fn is_bundle_name(name: &str) -> bool {
+    !name.is_empty() && name.len() <= 255 && name != "." && name != ".." && !name.contains(['/', '\0'])
+}
+
+fn bundle_name(bundle: Spanned<String>) -> Result<String, Fault> {
+    if is_bundle_name(bundle.as_ref()) {
+        return Ok(bundle.into_inner());
+    }
+    fault(bundle.span(), format!("bundle {:?}: not a name under /bundles", bundle.as_ref()))
+}
+
+fn dependency(
+    id: &str,
+    start: Start,
+    after: Spanned<RawAfter>,
+    starts: &BTreeMap<String, Start>,
+) -> Result<After, Fault> {
+    let span = after.span();
+    let RawAfter { id: on, until } = after.into_inner();
+    match starts.get(&on) {
+        None => fault(span, format!("{id} comes after {on:?}, which this manifest does not declare")),
+        Some(Start::Manual) if start == Start::Boot => fault(
+            span,
+            format!(
+                "{id} is started at boot but comes after {on:?}, which is not: give {on:?} start = \"boot\""
+            ),
+        ),
+        Some(_) => Ok(After { id: on, until }),
+    }
+}
+
+fn restart(raw: Spanned<RawRestart>) -> Result<Restart, Fault> {
+    let span = raw.span();
+    let raw = raw.into_inner();
+    let restart = Restart {
+        policy: raw.policy,
+        max: raw.max.unwrap_or(5),
+        backoff_ms: raw.backoff_ms.unwrap_or(100),
+        window_ms: raw.window_ms.unwrap_or(10_000),
+    };
+    if restart.backoff_ms > Restart::BACKOFF_MAX_MS {
+        return fault(span, format!("backoff_ms is at most {}", Restart::BACKOFF_MAX_MS));
+    }
+    Ok(restart)
+}
+
+fn drill(raw: RawDrill) -> Result<Drill, Fault> {
+    Ok(Drill { signal: signal(&raw.signal)?, after_ms: raw.after_ms })
+}
+
+fn signal(name: &Spanned<String>) -> Result<u8, Fault> {
+    match bailiwick_protocol::signal::number(name.as_ref()) {
+        Some(number) => Ok(number),
+        None => fault(name.span(), format!("no signal is called {:?}", name.as_ref())),
+    }
+}
+
+fn expect(raw: Spanned<RawExpect>) -> Result<Expect, Fault> {
+    let span = raw.span();
+    match raw.into_inner() {
+        RawExpect { exit: Some(status), signal: None, running: None, restarts: None, refused: None } => {
+            Ok(Expect::Exit(status))
+        }
+        RawExpect { exit: None, signal: Some(name), running: None, restarts: None, refused: None } => {
+            Ok(Expect::Signal(signal(&name)?))
+        }
+        RawExpect { exit: None, signal: None, running: Some(true), restarts, refused: None } => {
+            Ok(Expect::Running { restarts: restarts.unwrap_or(0) })
+        }
+        RawExpect { exit: None, signal: None, running: None, restarts: None, refused: Some(text) } => {
+            Ok(Expect::Refused(text))
+        }
+        _ => fault(
+            span,
+            "expect is one of { exit = STATUS }, { signal = NAME }, { running = true, restarts = N }, \
+             { refused = TEXT }",
+        ),
+    }
+}
+
+fn process(raw: RawProcess) -> Result<Process, Fault> {
+    if !is_bundle_name(raw.name.as_ref()) {
+        return fault(raw.name.span(), format!("process {:?}: not a program under /sbin", raw.name.as_ref()));
+    }
+    let mut factory = Rights::empty();
+    for name in &raw.factory {
+        match Rights::from_name(&name.as_ref().to_ascii_uppercase()) {
+            Some(right) => factory |= right,
+            None => return fault(name.span(), unknown_right(name.as_ref())),
+        }
+    }
+    for path in &raw.directories {
+        if !path.as_ref().starts_with('/') || path.as_ref().split('/').any(|part| part == "..") {
+            return fault(path.span(), format!("directory {:?}: not an absolute path", path.as_ref()));
+        }
+    }
+    Ok(Process {
+        name: raw.name.into_inner(),
+        factory,
+        directories: raw.directories.into_iter().map(Spanned::into_inner).collect(),
+        console: raw.console,
+    })
+}
+
+fn unknown_right(name: &str) -> String {
+    let known: Vec<String> = Rights::all().iter_names().map(|(name, _)| name.to_ascii_lowercase()).collect();
+    format!("no right is called {name:?}; there are {}", known.join(", "))
+}
+
+/// Removes containers whose dependencies are all removed, over and over; what is left waits for itself.
+fn no_circle(containers: &[Container], spans: &[Range<usize>]) -> Result<(), Fault> {
+    let mut done: BTreeSet<&str> = BTreeSet::new();
+    loop {
+        let before = done.len();
+        let ready = containers.iter().filter(|c| c.after.iter().all(|a| done.contains(a.id.as_str())));
+        done = ready.map(|c| c.id.as_str()).collect();
+        if done.len() == before {
+            break;
+        }
+    }
+    match containers.iter().zip(spans).find(|(c, _)| !done.contains(c.id.as_str())) {
+        None => Ok(()),
+        Some((container, span)) => {
+            fault(span.clone(), format!("{:?} comes after itself, by way of its `after`", container.id))
+        }
+    }
+}
