@@ -18,6 +18,9 @@ pub mod glue;
 pub mod plan;
 pub mod port;
 
+#[cfg(feature = "model")]
+pub mod model;
+
 pub use glue::{
     BundleError, ContainerKey, Event, ExecKey, KernelGlue, OutputRead, Pid, Prepared, ProcessKey, Progress,
     StepFault,
