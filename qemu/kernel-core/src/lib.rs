@@ -20,11 +20,19 @@
 extern crate alloc;
 
 mod arena;
+pub mod console;
 pub mod cred;
+pub mod group;
 pub mod hw;
+pub mod kernel;
+pub mod linux;
 pub mod memory;
 pub mod mm;
+pub mod native;
 pub mod ns;
+pub mod process;
+pub mod sched;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+pub mod thread;
 pub mod vfs;

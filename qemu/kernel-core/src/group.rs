@@ -1,0 +1,265 @@
+//! Resource groups: who pays for memory, processes and processor time, and how much of each there may be.
+//!
+//! Groups form a tree. A limit binds everything below it, so a charge climbs to the root: either every group on the
+//! way has room, or nothing is charged. Use is exact: it is the sum of what is held now, not an estimate.
+
+use crate::arena::Arena;
+use crate::memory::{Charge, GroupId, NoMemory};
+use crate::sched::{Entity, Quota, RunQueue};
+use alloc::string::String;
+use bailiwick_protocol::error::Errno;
+
+/// Most groups there can be, the root included.
+pub const GROUPS_MAX: usize = 512;
+/// How deep groups nest.
+pub const DEPTH_MAX: u8 = 16;
+/// Longest name of a group.
+pub const NAME_MAX: usize = 128;
+/// The weight of a group or thread that asked for none (`cpu.shares` of cgroup v1).
+pub const WEIGHT_DEFAULT: u32 = 1024;
+
+/// Limits of a group; none is unlimited.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Limits {
+    /// Frames.
+    pub frames: Option<u64>,
+    /// Processes (threads of Linux processes count one each).
+    pub pids: Option<u32>,
+    /// Share of the processor, relative to its siblings: 2 to 262,144.
+    pub weight: u32,
+    /// Processor time in each period.
+    pub quota: Option<Quota>,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits { frames: None, pids: None, weight: WEIGHT_DEFAULT, quota: None }
+    }
+}
+
+/// Whether a group's threads may run.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Freezer {
+    /// They may.
+    #[default]
+    Thawed,
+    /// None does.
+    Frozen,
+}
+
+/// What a group has used and uses.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Usage {
+    /// Frames now.
+    pub frames: u64,
+    /// The most frames ever.
+    pub frames_peak: u64,
+    /// Processes now.
+    pub pids: u32,
+    /// Processor time ever, in nanoseconds.
+    pub cpu: u64,
+    /// Processes killed because memory ran out.
+    pub oom_kills: u32,
+    /// Linux system calls that do not exist here.
+    pub unknown_calls: u32,
+}
+
+/// A group.
+#[derive(Debug)]
+pub struct Group {
+    /// The group it is in; none for the root.
+    pub parent: Option<GroupId>,
+    /// Its name in there.
+    pub name: String,
+    /// Its limits.
+    pub limits: Limits,
+    /// What it uses, everything below included.
+    pub usage: Usage,
+    /// Whether its threads may run.
+    pub freezer: Freezer,
+    depth: u8,
+    children: u32,
+    /// Nobody names it any more; it goes with its last frame.
+    doomed: bool,
+    pub(crate) entity: Entity,
+    pub(crate) queue: RunQueue,
+    pub(crate) budget: crate::sched::Budget,
+}
+
+/// All groups.
+#[derive(Debug)]
+pub struct Groups {
+    all: Arena<Group>,
+}
+
+impl Default for Groups {
+    fn default() -> Self {
+        let mut all = Arena::new();
+        all.insert(Group::new(None, String::new(), Limits::default(), 0));
+        Groups { all }
+    }
+}
+
+impl Group {
+    fn new(parent: Option<GroupId>, name: String, limits: Limits, depth: u8) -> Self {
+        Group {
+            parent,
+            name,
+            limits,
+            usage: Usage::default(),
+            freezer: Freezer::Thawed,
+            depth,
+            children: 0,
+            doomed: false,
+            entity: Entity::default(),
+            queue: RunQueue::default(),
+            budget: crate::sched::Budget::default(),
+        }
+    }
+}
+
+impl Groups {
+    /// A group.
+    pub fn get(&self, id: GroupId) -> Option<&Group> {
+        self.all.get(id.0.into())
+    }
+    /// A group, to be changed.
+    pub fn get_mut(&mut self, id: GroupId) -> Option<&mut Group> {
+        self.all.get_mut(id.0.into())
+    }
+    /// How many there are, the root included.
+    pub fn count(&self) -> usize {
+        self.all.len()
+    }
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = (GroupId, &Group)> {
+        self.all.iter().map(|(at, group)| (GroupId(at as u16), group))
+    }
+    /// The child of `parent` with this name.
+    pub fn child(&self, parent: GroupId, name: &str) -> Option<GroupId> {
+        self.iter().find(|(_, g)| g.parent == Some(parent) && g.name == name && !g.doomed).map(|(id, _)| id)
+    }
+    /// Whether `id` is `ancestor` or below it.
+    pub fn is_within(&self, id: GroupId, ancestor: GroupId) -> bool {
+        self.chain(id).any(|at| at == ancestor)
+    }
+    /// `id`, its parent, and so on up to the root.
+    pub fn chain(&self, id: GroupId) -> impl Iterator<Item = GroupId> {
+        core::iter::successors(self.get(id).map(|_| id), |at| self.get(*at)?.parent)
+    }
+    /// Its path: "/" for the root, "/a/b" below it.
+    pub fn path(&self, id: GroupId) -> String {
+        let mut names: alloc::vec::Vec<&str> =
+            self.chain(id).filter_map(|at| self.get(at)).map(|g| g.name.as_str()).collect();
+        names.reverse();
+        if names.len() < 2 { String::from("/") } else { names.join("/") }
+    }
+
+    /// Makes a group in `parent`.
+    ///
+    /// # Errors
+    /// `EEXIST`: the name is taken. `EINVAL`: it is empty, too long or holds a slash, or the weight is 0. `ENOSPC`:
+    /// there are too many groups or they nest too deep. `ENOENT`: no such parent.
+    pub fn create(&mut self, parent: GroupId, name: &str, limits: Limits) -> Result<GroupId, Errno> {
+        let depth = self.get(parent).filter(|p| !p.doomed).ok_or(Errno::ENOENT)?.depth + 1;
+        if name.is_empty() || name.len() > NAME_MAX || name.contains('/') || limits.weight == 0 {
+            return Err(Errno::EINVAL);
+        }
+        if self.child(parent, name).is_some() {
+            return Err(Errno::EEXIST);
+        }
+        if self.count() >= GROUPS_MAX || depth > DEPTH_MAX {
+            return Err(Errno::ENOSPC);
+        }
+        let id = self.all.insert(Group::new(Some(parent), String::from(name), limits, depth));
+        if let Some(parent) = self.get_mut(parent) {
+            parent.children += 1;
+        }
+        Ok(GroupId(id as u16))
+    }
+
+    /// Removes a group that holds no process and no group. What memory it still pays for (files others can see)
+    /// keeps its record alive until it is freed, but its name is free at once.
+    ///
+    /// # Errors
+    /// `EBUSY` if something is in it, `ENOENT` if there is no such group, `EPERM` for the root.
+    pub fn destroy(&mut self, id: GroupId) -> Result<(), Errno> {
+        if id == GroupId::ROOT {
+            return Err(Errno::EPERM);
+        }
+        let group = self.get_mut(id).filter(|group| !group.doomed).ok_or(Errno::ENOENT)?;
+        if group.usage.pids > 0 || group.children > 0 {
+            return Err(Errno::EBUSY);
+        }
+        group.doomed = true;
+        self.bury(id);
+        Ok(())
+    }
+
+    fn bury(&mut self, id: GroupId) {
+        let Some(group) = self.get(id).filter(|g| g.doomed && g.usage.frames == 0 && g.children == 0) else {
+            return;
+        };
+        let parent = group.parent;
+        self.all.remove(id.0.into());
+        if let Some(parent) = parent.and_then(|parent| self.get_mut(parent)) {
+            parent.children -= 1;
+        }
+        if let Some(parent) = parent {
+            self.bury(parent);
+        }
+    }
+
+    /// Counts one process more in `id` and above.
+    ///
+    /// # Errors
+    /// `EAGAIN` if a group on the way is at its limit; nothing is counted then.
+    pub fn charge_pid(&mut self, id: GroupId) -> Result<(), Errno> {
+        let full = |g: &Group| g.limits.pids.is_some_and(|limit| g.usage.pids >= limit);
+        if self.chain(id).filter_map(|at| self.get(at)).any(full) {
+            return Err(Errno::EAGAIN);
+        }
+        self.climb(id, |group| group.usage.pids += 1);
+        Ok(())
+    }
+    /// Counts one process less.
+    pub fn uncharge_pid(&mut self, id: GroupId) {
+        self.climb(id, |group| group.usage.pids = group.usage.pids.saturating_sub(1));
+    }
+    /// Notes that a process of `id` was killed for want of memory.
+    pub fn note_oom(&mut self, id: GroupId) {
+        self.climb(id, |group| group.usage.oom_kills = group.usage.oom_kills.saturating_add(1));
+    }
+    /// Notes a Linux system call that does not exist.
+    pub fn note_unknown_call(&mut self, id: GroupId) {
+        self.climb(id, |group| group.usage.unknown_calls = group.usage.unknown_calls.saturating_add(1));
+    }
+
+    pub(crate) fn climb(&mut self, id: GroupId, mut change: impl FnMut(&mut Group)) {
+        let mut at = Some(id);
+        while let Some(group) = at.and_then(|at| self.get_mut(at)) {
+            change(group);
+            at = group.parent;
+        }
+    }
+}
+
+impl Charge for Groups {
+    fn charge(&mut self, id: GroupId) -> Result<(), NoMemory> {
+        let full = |at: &GroupId| {
+            self.get(*at).is_some_and(|g| g.limits.frames.is_some_and(|limit| g.usage.frames >= limit))
+        };
+        if let Some(full) = self.chain(id).find(full) {
+            return Err(NoMemory::Group(full));
+        }
+        self.climb(id, |group| {
+            group.usage.frames += 1;
+            group.usage.frames_peak = group.usage.frames_peak.max(group.usage.frames);
+        });
+        Ok(())
+    }
+    fn uncharge(&mut self, id: GroupId) {
+        self.climb(id, |group| group.usage.frames = group.usage.frames.saturating_sub(1));
+        self.bury(id);
+    }
+}

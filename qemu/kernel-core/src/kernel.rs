@@ -1,0 +1,401 @@
+//! The kernel: all its parts together, and the doors the trap code comes in by.
+//!
+//! ```text
+//!  trap code:  save ring 3 into the current thread's Context
+//!              Kernel::syscall | page_fault | exception | tick
+//!              match Kernel::next() { Run → load that Context, Idle → hlt, … }
+//! ```
+//!
+//! A door never returns to a *particular* thread. It changes the kernel's state, and [`Kernel::next`] says who runs.
+
+use crate::console::Console;
+use crate::group::{Freezer, Groups};
+use crate::hw::{Hw, Space};
+use crate::linux;
+use crate::memory::{GroupId, Memory, NoMemory};
+use crate::native;
+use crate::ns::ProcessId;
+use crate::process::{PROCESSES_MAX, Process, ProcessBody, Processes};
+use crate::sched::Scheduler;
+use crate::thread::{Channel, Context, Registers, State, THREADS_MAX, Thread, ThreadBody, ThreadId, Threads};
+use crate::vfs::HEAP_RESERVE;
+use alloc::vec::Vec;
+use bailiwick_protocol::error::Errno;
+use bailiwick_protocol::message::{Exit, Nanos};
+
+/// Bytes of the `syscall` instruction: what a system call that is made again goes back by.
+const SYSCALL_BYTES: u64 = 2;
+
+/// What ring 3 wanted to do when the page table said no.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Access {
+    /// A load.
+    Read,
+    /// A store.
+    Write,
+    /// An instruction fetch.
+    Execute,
+}
+
+/// Which convention the thread that runs next keeps for its floating-point state.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Abi {
+    /// System calls do not keep it: it is reset when one returns.
+    Native,
+    /// System calls keep it: it is saved and restored around each.
+    Linux,
+}
+
+/// What the processor does next.
+#[derive(Debug)]
+pub enum Next<'a> {
+    /// Ring 3, with this context, in this address space.
+    Run {
+        /// The address space.
+        space: Space,
+        /// The context, to be loaded now and saved into at the next trap.
+        context: &'a mut Context,
+        /// What to do about floating-point state.
+        abi: Abi,
+    },
+    /// Nothing, until an interrupt.
+    Idle,
+}
+
+/// The kernel.
+pub struct Kernel<H: Hw> {
+    /// Frames, and the machine.
+    pub mem: Memory<H>,
+    /// Resource groups.
+    pub groups: Groups,
+    /// Processes.
+    pub processes: Processes,
+    /// Threads.
+    pub threads: Threads,
+    /// Who runs.
+    pub sched: Scheduler,
+    /// The serial console.
+    pub console: Console,
+    reschedule: bool,
+}
+
+impl<H: Hw> Kernel<H> {
+    /// A kernel without processes over the machine's memory.
+    pub fn new(mem: Memory<H>) -> Self {
+        Kernel {
+            mem,
+            groups: Groups::default(),
+            processes: Processes::default(),
+            threads: Threads::default(),
+            sched: Scheduler::default(),
+            console: Console::default(),
+            reschedule: false,
+        }
+    }
+
+    // ---- doors -----------------------------------------------------------------------------------------------
+
+    /// The current thread executed `syscall`.
+    pub fn syscall(&mut self) {
+        let Some(id) = self.sched.current() else { return };
+        match self.threads.get(id).map(|thread| &thread.body) {
+            Some(ThreadBody::Native(_)) => native::syscall(self, id),
+            Some(ThreadBody::Linux(_)) => {
+                self.account_user(id);
+                linux::syscall(self, id);
+            }
+            None => {}
+        }
+    }
+
+    /// The current thread touched a page in a way its page table does not allow.
+    pub fn page_fault(&mut self, address: u64, access: Access) {
+        let Some(id) = self.sched.current() else { return };
+        match self.threads.get(id).map(|thread| &thread.body) {
+            Some(ThreadBody::Native(_)) => native::fault(self, id, 14, address),
+            Some(ThreadBody::Linux(_)) => {
+                self.account_user(id);
+                linux::page_fault(self, id, address, access);
+            }
+            None => {}
+        }
+    }
+
+    /// The current thread caused another exception.
+    pub fn exception(&mut self, vector: u8, error: u64) {
+        let Some(id) = self.sched.current() else { return };
+        match self.threads.get(id).map(|thread| &thread.body) {
+            Some(ThreadBody::Native(_)) => native::fault(self, id, vector, 0),
+            Some(ThreadBody::Linux(_)) => {
+                self.account_user(id);
+                linux::exception(self, id, vector, error);
+            }
+            None => {}
+        }
+    }
+
+    /// The timer ticked, in ring 3 or while idle.
+    pub fn tick(&mut self) {
+        if let Some(id) = self.sched.current() {
+            self.account_user(id);
+        }
+        let now = self.mem.hw.now();
+        self.sched.account(&mut self.groups, &mut self.threads, now);
+        self.sched.renew(&mut self.groups, now);
+        while let Some(id) = self.threads.overdue(now) {
+            self.wake_thread(id);
+        }
+        self.console_input();
+        self.reschedule = true;
+    }
+
+    /// There may be input on the serial console.
+    pub fn console_input(&mut self) {
+        if self.console.fill(&mut self.mem.hw) {
+            self.wake(Channel::Console);
+        }
+    }
+
+    /// Who runs now.
+    pub fn next(&mut self) -> Next<'_> {
+        let Some(id) = self.choose() else { return Next::Idle };
+        let space = self.threads.get(id).and_then(|t| self.processes.get(t.process)).and_then(|p| p.space);
+        match (space, self.threads.get_mut(id)) {
+            (Some(space), Some(thread)) => {
+                let abi = match thread.body {
+                    ThreadBody::Native(_) => Abi::Native,
+                    ThreadBody::Linux(_) => Abi::Linux,
+                };
+                Next::Run { space, context: &mut thread.context, abi }
+            }
+            _ => Next::Idle,
+        }
+    }
+
+    fn choose(&mut self) -> Option<ThreadId> {
+        loop {
+            let id = match self.sched.current() {
+                Some(id) if !self.reschedule => id,
+                _ => self.reschedule()?,
+            };
+            match self.threads.get(id).map(|thread| &thread.body) {
+                Some(ThreadBody::Native(_)) => return Some(id),
+                Some(ThreadBody::Linux(_)) => linux::before_user(self, id),
+                None => {}
+            }
+            if self.sched.current() == Some(id) && !self.reschedule {
+                let now = self.mem.hw.now();
+                self.sched.account(&mut self.groups, &mut self.threads, now);
+                return Some(id);
+            }
+        }
+    }
+
+    fn reschedule(&mut self) -> Option<ThreadId> {
+        self.reschedule = false;
+        let now = self.mem.hw.now();
+        self.sched.account(&mut self.groups, &mut self.threads, now);
+        self.sched.put_back(&mut self.groups, &mut self.threads);
+        self.sched.pick(&mut self.groups, &mut self.threads)
+    }
+
+    /// What passed since the last look was spent in ring 3.
+    fn account_user(&mut self, id: ThreadId) {
+        let before = self.threads.get(id).map_or(0, |thread| thread.cpu);
+        let now = self.mem.hw.now();
+        self.sched.account(&mut self.groups, &mut self.threads, now);
+        if let Some(thread) = self.threads.get_mut(id) {
+            thread.cpu_user += thread.cpu - before;
+        }
+    }
+
+    // ---- waiting ---------------------------------------------------------------------------------------------
+
+    /// Makes `id` wait for any of `channels` or until `deadline`. Its system call is undone and will be made again,
+    /// with the same registers, after any of them: being woken means that it is worth looking again.
+    pub fn wait_on(&mut self, id: ThreadId, channels: &[Channel], deadline: Option<Nanos>) {
+        if let Some(thread) = self.threads.get_mut(id) {
+            let registers = thread.registers_mut();
+            if registers.vector == Registers::SYSCALL {
+                registers.rip = registers.rip.wrapping_sub(SYSCALL_BYTES);
+            }
+        }
+        self.threads.note_waits(id, channels, deadline);
+        self.leave(id);
+    }
+
+    /// Takes the processor from a thread that has just begun to wait.
+    pub(crate) fn leave(&mut self, id: ThreadId) {
+        if self.sched.current() == Some(id) {
+            let now = self.mem.hw.now();
+            self.sched.account(&mut self.groups, &mut self.threads, now);
+            self.sched.drop_current(id);
+        }
+    }
+
+    /// Wakes everybody who waits for `channel`.
+    pub fn wake(&mut self, channel: Channel) {
+        while let Some(id) = self.threads.waiter(channel) {
+            self.wake_thread(id);
+        }
+    }
+
+    /// Wakes one thread, whatever it waits for.
+    pub fn wake_thread(&mut self, id: ThreadId) {
+        if self.threads.end_waits(id) {
+            self.sched.enqueue(&mut self.groups, &mut self.threads, id);
+        }
+    }
+
+    /// Lets others run before the current thread goes on.
+    pub fn yield_now(&mut self) {
+        self.reschedule = true;
+    }
+
+    /// Freezes or thaws a group and all below it. When it is frozen none of its threads runs.
+    pub fn set_freezer(&mut self, group: GroupId, freezer: Freezer) {
+        if let Some(found) = self.groups.get_mut(group) {
+            found.freezer = freezer;
+            match freezer {
+                Freezer::Thawed => self.sched.thawed(&mut self.groups, group),
+                Freezer::Frozen => self.reschedule = true,
+            }
+        }
+    }
+
+    // ---- processes -------------------------------------------------------------------------------------------
+
+    /// Whether the kernel has room for another object.
+    ///
+    /// # Errors
+    /// `ENOMEM` if its heap is nearly full.
+    pub fn room(&self) -> Result<(), Errno> {
+        if self.mem.hw.heap_free() < HEAP_RESERVE { Err(Errno::ENOMEM) } else { Ok(()) }
+    }
+
+    /// Makes a process without threads, with an empty address space, in `group`.
+    ///
+    /// # Errors
+    /// `EAGAIN` if a group's pids limit or the kernel's own is reached; `ENOMEM` if memory is.
+    pub fn create_process(&mut self, group: GroupId, body: ProcessBody) -> Result<ProcessId, Errno> {
+        self.room()?;
+        if self.processes.count() >= PROCESSES_MAX {
+            return Err(Errno::EAGAIN);
+        }
+        self.groups.charge_pid(group)?;
+        let root = match self.mem.alloc(&mut self.groups, group) {
+            Ok(frame) => frame,
+            Err(NoMemory::Machine | NoMemory::Group(_)) => {
+                self.groups.uncharge_pid(group);
+                return Err(Errno::ENOMEM);
+            }
+        };
+        let space = Some(self.mem.hw.space_new(root));
+        let started = self.mem.hw.now().0;
+        let process =
+            Process { group, space, threads: Vec::new(), exit: None, started, cpu_of_ended: 0, body };
+        Ok(self.processes.insert(process))
+    }
+
+    /// Makes a thread in `process`. It waits until [`Kernel::wake_thread`].
+    ///
+    /// # Errors
+    /// `EAGAIN` at a limit, `ENOMEM`, `ESRCH` if the process has ended.
+    pub fn create_thread(
+        &mut self,
+        process: ProcessId,
+        context: Context,
+        body: ThreadBody,
+    ) -> Result<ThreadId, Errno> {
+        self.room()?;
+        if self.threads.count() >= THREADS_MAX {
+            return Err(Errno::EAGAIN);
+        }
+        let found = self.processes.get_mut(process).filter(|p| p.exit.is_none()).ok_or(Errno::ESRCH)?;
+        let group = found.group;
+        // The process itself was counted when it was made: that is its first thread.
+        if !found.threads.is_empty() {
+            self.groups.charge_pid(group)?;
+        }
+        let id = self.threads.insert(Thread::new(process, group, context, body));
+        found.threads.push(id);
+        Ok(id)
+    }
+
+    /// Ends one thread. The process ends with its last one, as if by `exit`.
+    pub fn end_thread(&mut self, id: ThreadId, exit: Exit) {
+        let Some(process) = self.threads.get(id).map(|thread| thread.process) else { return };
+        if self.processes.get(process).is_some_and(|p| p.threads.as_slice() == [id]) {
+            return self.end_process(process, exit);
+        }
+        self.remove_thread(id);
+        if let Some(group) = self.processes.get(process).map(|p| p.group) {
+            self.groups.uncharge_pid(group);
+        }
+    }
+
+    fn remove_thread(&mut self, id: ThreadId) {
+        if self.sched.current() == Some(id) {
+            let now = self.mem.hw.now();
+            self.sched.account(&mut self.groups, &mut self.threads, now);
+        }
+        native::thread_ended(self, id);
+        self.sched.forget(&mut self.groups, &mut self.threads, id);
+        if let Some(thread) = self.threads.remove(id)
+            && let Some(process) = self.processes.get_mut(thread.process)
+        {
+            process.threads.retain(|other| *other != id);
+            process.cpu_of_ended += thread.cpu;
+        }
+    }
+
+    /// Ends a process: its threads are no more, its memory is free, whoever waits is told. Ended ones stay ended.
+    pub fn end_process(&mut self, id: ProcessId, exit: Exit) {
+        let Some(process) = self.processes.get_mut(id).filter(|p| p.exit.is_none()) else { return };
+        process.exit = Some(exit);
+        let (group, threads) = (process.group, process.threads.clone());
+        let is_native = matches!(process.body, ProcessBody::Native(_));
+        for (at, thread) in threads.into_iter().enumerate() {
+            self.remove_thread(thread);
+            if at > 0 {
+                self.groups.uncharge_pid(group);
+            }
+        }
+        if is_native {
+            native::release_memory(self, id);
+        } else {
+            linux::release_memory(self, id);
+        }
+        self.release_space(id);
+        if is_native {
+            native::ended(self, id);
+        } else {
+            linux::ended(self, id);
+        }
+        self.wake(Channel::Process(id));
+    }
+
+    fn release_space(&mut self, id: ProcessId) {
+        let Some(space) = self.processes.get_mut(id).and_then(|process| process.space.take()) else { return };
+        let mut tables = Vec::new();
+        self.mem.hw.space_clear(space, &mut |frame| tables.push(frame));
+        tables.push(self.mem.hw.space_root(space));
+        for frame in tables {
+            self.mem.release(&mut self.groups, frame);
+        }
+    }
+
+    /// Forgets a process that has ended: nobody will ask for its exit any more.
+    pub fn forget_process(&mut self, id: ProcessId) {
+        if self.processes.get(id).is_some_and(|process| process.exit.is_some())
+            && let Some(process) = self.processes.remove(id)
+        {
+            self.groups.uncharge_pid(process.group);
+        }
+    }
+
+    /// Whether a thread is runnable: it runs or waits for the processor only.
+    pub fn is_runnable(&self, id: ThreadId) -> bool {
+        self.threads.get(id).is_some_and(|thread| thread.state == State::Runnable)
+    }
+}

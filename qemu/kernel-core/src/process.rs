@@ -1,0 +1,109 @@
+//! Processes: an address space, threads, and who pays for them.
+
+use crate::arena::Arena;
+use crate::hw::Space;
+use crate::linux::LinuxProcess;
+use crate::memory::GroupId;
+use crate::native::NativeProcess;
+use crate::ns::ProcessId;
+use crate::thread::ThreadId;
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use bailiwick_protocol::message::Exit;
+
+/// Most processes there can be, zombies included.
+pub const PROCESSES_MAX: usize = 2048;
+
+/// Which system calls a process makes.
+#[derive(Debug)]
+pub enum ProcessBody {
+    /// The kernel's own: authority is in its capability space.
+    Native(Box<NativeProcess>),
+    /// Those of Linux on x86_64.
+    Linux(Box<LinuxProcess>),
+}
+
+/// A process. It has threads until it ends; after that it is a record of how it ended, until nobody wants to know.
+#[derive(Debug)]
+pub struct Process {
+    /// Who pays.
+    pub group: GroupId,
+    /// Its page tables; none once it has ended.
+    pub space: Option<Space>,
+    /// Its threads.
+    pub threads: Vec<ThreadId>,
+    /// How it ended.
+    pub exit: Option<Exit>,
+    /// When it was made, in nanoseconds since start.
+    pub started: u64,
+    /// Time that its ended threads had used, in nanoseconds.
+    pub cpu_of_ended: u64,
+    /// What depends on its kind.
+    pub body: ProcessBody,
+}
+
+impl Process {
+    /// Its Linux side, if it has one.
+    pub fn linux(&self) -> Option<&LinuxProcess> {
+        match &self.body {
+            ProcessBody::Linux(linux) => Some(linux),
+            ProcessBody::Native(_) => None,
+        }
+    }
+    /// Its Linux side, to be changed.
+    pub fn linux_mut(&mut self) -> Option<&mut LinuxProcess> {
+        match &mut self.body {
+            ProcessBody::Linux(linux) => Some(linux),
+            ProcessBody::Native(_) => None,
+        }
+    }
+    /// Its native side, if it has one.
+    pub fn native(&self) -> Option<&NativeProcess> {
+        match &self.body {
+            ProcessBody::Native(native) => Some(native),
+            ProcessBody::Linux(_) => None,
+        }
+    }
+    /// Its native side, to be changed.
+    pub fn native_mut(&mut self) -> Option<&mut NativeProcess> {
+        match &mut self.body {
+            ProcessBody::Native(native) => Some(native),
+            ProcessBody::Linux(_) => None,
+        }
+    }
+}
+
+/// All processes.
+#[derive(Debug)]
+pub struct Processes(Arena<Process>);
+
+impl Default for Processes {
+    fn default() -> Self {
+        Processes(Arena::new())
+    }
+}
+
+impl Processes {
+    /// A process.
+    pub fn get(&self, id: ProcessId) -> Option<&Process> {
+        self.0.get(id.0)
+    }
+    /// A process, to be changed.
+    pub fn get_mut(&mut self, id: ProcessId) -> Option<&mut Process> {
+        self.0.get_mut(id.0)
+    }
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.0.len()
+    }
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = (ProcessId, &Process)> {
+        self.0.iter().map(|(at, process)| (ProcessId(at), process))
+    }
+    pub(crate) fn insert(&mut self, process: Process) -> ProcessId {
+        ProcessId(self.0.insert(process))
+    }
+    pub(crate) fn remove(&mut self, id: ProcessId) -> Option<Process> {
+        self.0.remove(id.0)
+    }
+}
