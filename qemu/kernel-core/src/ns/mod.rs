@@ -186,7 +186,8 @@ impl Namespaces {
         }
     }
 
-    pub(crate) fn take_ended_tree(&mut self) -> Option<MountId> {
+    /// The root of a mount tree whose namespace has ended and that nobody has taken apart yet.
+    pub fn take_ended_tree(&mut self) -> Option<MountId> {
         self.ended_trees.pop()
     }
 

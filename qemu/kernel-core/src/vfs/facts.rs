@@ -57,7 +57,7 @@ pub struct MapFacts {
     pub offset: u64,
     /// The mapped file.
     pub file: Option<FileId>,
-    /// A name for what is no file ("[heap]", "[stack]"), or empty.
+    /// A name for what is no file (`[heap]`, `[stack]`), or empty.
     pub name: &'static str,
 }
 
@@ -66,7 +66,7 @@ pub struct MapFacts {
 pub enum Descriptor {
     /// A file of the virtual file system.
     File(FileId),
-    /// Something else, with the text that readlink(2) shows: "pipe:[7]".
+    /// Something else, with the text that readlink(2) shows: `pipe:[7]`.
     Other(String),
 }
 

@@ -30,7 +30,7 @@ pub struct EntryId(pub u32);
 /// A file of a stored tree, by position.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct InodeId(pub u32);
-/// An open file description, by position. Counted: one [`Vfs::open`] or `Vfs::hold_file`, one `Vfs::close`.
+/// An open file description, by position. Counted: opened or held once, closed once.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct FileId(pub u32);
 
