@@ -1,4 +1,5 @@
 //! The exact bytes of every operation and every error. A diff in the expected bytes is a change of the wire.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test says no by panicking")]
 
 use bailiwick_protocol::error::{Detail, Errno, ErrorReply, FrameError, KernelFault, Refusal, RefusalCode};
 use bailiwick_protocol::frame::{FRAME_MAX, Tag, decode_reply};

@@ -2,6 +2,7 @@
 //!
 //! This is what makes them a measure: a line that depends on time, chance or a process number would show as a
 //! difference between kernels where there is none.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test says no by panicking")]
 
 use bailiwick_tests::bundle::Bundle;
 use std::path::{Path, PathBuf};

@@ -11,11 +11,14 @@ use bailiwick_protocol::message::Nanos;
 /// Frames below this number are a boot image: [`Memory`] counts them as fixed.
 pub const IMAGE_FRAMES: u32 = 256;
 
+type Mappings = BTreeMap<Page, (Frame, Protection)>;
+
 /// A machine of ordinary memory. Time advances only when a test says so.
 #[derive(Debug)]
 pub struct FakeHw {
     frames: Vec<[u8; PAGE]>,
-    spaces: BTreeMap<u32, (Frame, BTreeMap<Page, (Frame, Protection)>)>,
+    /// The root frame of each space, and its mappings.
+    spaces: BTreeMap<u32, (Frame, Mappings)>,
     next_space: u32,
     /// What [`Hw::now`] says.
     pub now: Nanos,

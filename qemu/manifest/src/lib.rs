@@ -23,7 +23,7 @@
 //! `/run/containers/ID/ns/NAME` (`net`, `uts`, `ipc`, `pid`, `mnt`, `user`, `cgroup`, `time`) stands for the namespace
 //! that the first process of container ID is in when the joining container is created.
 //!
-//! The text is checked when the boot image is made ([`parse`], on the host), errors name the line. What init
+//! The text is checked when the boot image is made (`parse`, on the host), errors name the line. What init
 //! reads is the compiled form ([`Boot::encode`], [`Boot::decode`]): no parser runs in the booted system.
 #![cfg_attr(not(feature = "parse"), no_std)]
 #![forbid(unsafe_code)]

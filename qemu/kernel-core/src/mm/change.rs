@@ -388,7 +388,7 @@ impl AddressSpace {
         if end < self.heap_start || self.heap_start == 0 {
             return self.heap_end;
         }
-        let up = |address: u64| address.checked_add(MASK).map_or(u64::MAX & !MASK, |a| a & !MASK);
+        let up = |address: u64| address.checked_add(MASK).map_or(!MASK, |a| a & !MASK);
         let (old, new) = (up(self.heap_end), up(end));
         if new > old {
             let gap = new.saturating_add(STACK_GAP.min(MASK + 1));

@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 use bailiwick_protocol::error::Errno;
 
 /// Bytes of a path, with the zero byte at its end (`PATH_MAX`).
-pub const PATH_MAX: usize = 4096;
+pub(super) const PATH_MAX: usize = 4096;
 
 impl AddressSpace {
     /// Calls `each` with the frames behind `length` bytes from `address` on: frame, offset in it, count, bytes done.
