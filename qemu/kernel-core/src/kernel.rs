@@ -10,32 +10,22 @@
 
 use crate::console::Console;
 use crate::group::{Freezer, Groups};
-use crate::hw::{Hw, Space};
+use crate::hw::{Frame, Hw, Space};
 use crate::linux;
 use crate::memory::{GroupId, Memory, NoMemory};
+use crate::mm::{Access, AddressSpace, Files, Supply};
 use crate::native;
 use crate::ns::ProcessId;
 use crate::process::{PROCESSES_MAX, Process, ProcessBody, Processes};
 use crate::sched::Scheduler;
 use crate::thread::{Channel, Context, Registers, State, THREADS_MAX, Thread, ThreadBody, ThreadId, Threads};
-use crate::vfs::HEAP_RESERVE;
+use crate::vfs::{FileId, Frames, HEAP_RESERVE, Vfs};
 use alloc::vec::Vec;
 use bailiwick_protocol::error::Errno;
 use bailiwick_protocol::message::{Exit, Nanos};
 
 /// Bytes of the `syscall` instruction: what a system call that is made again goes back by.
 const SYSCALL_BYTES: u64 = 2;
-
-/// What ring 3 wanted to do when the page table said no.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Access {
-    /// A load.
-    Read,
-    /// A store.
-    Write,
-    /// An instruction fetch.
-    Execute,
-}
 
 /// Which convention the thread that runs next keeps for its floating-point state.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -74,21 +64,48 @@ pub struct Kernel<H: Hw> {
     pub threads: Threads,
     /// Who runs.
     pub sched: Scheduler,
+    /// Files.
+    pub vfs: Vfs,
     /// The serial console.
     pub console: Console,
+    /// Why the last system call or fault got no frame, if it did not: cleared at every entry.
+    pub starved: Option<NoMemory>,
     reschedule: bool,
+}
+
+/// What address spaces are made of, borrowed from the kernel's fields one by one.
+macro_rules! supply {
+    ($kernel:ident) => {
+        Supply {
+            memory: &mut $kernel.mem,
+            groups: &mut $kernel.groups,
+            files: &mut NoFiles,
+            starved: &mut $kernel.starved,
+        }
+    };
+}
+
+struct NoFiles;
+impl Files for NoFiles {
+    fn page(&mut self, _: &mut dyn Frames, _: GroupId, _: FileId, _: u32, _: Access) -> Result<Frame, Errno> {
+        Err(Errno::ENXIO)
+    }
+    fn hold(&mut self, _: FileId) {}
+    fn close(&mut self, _: &mut dyn Frames, _: FileId) {}
 }
 
 impl<H: Hw> Kernel<H> {
     /// A kernel without processes over the machine's memory.
-    pub fn new(mem: Memory<H>) -> Self {
+    pub fn new(mem: Memory<H>, vfs: Vfs) -> Self {
         Kernel {
             mem,
             groups: Groups::default(),
             processes: Processes::default(),
             threads: Threads::default(),
             sched: Scheduler::default(),
+            vfs,
             console: Console::default(),
+            starved: None,
             reschedule: false,
         }
     }
@@ -112,7 +129,7 @@ impl<H: Hw> Kernel<H> {
     pub fn page_fault(&mut self, address: u64, access: Access) {
         let Some(id) = self.sched.current() else { return };
         match self.threads.get(id).map(|thread| &thread.body) {
-            Some(ThreadBody::Native(_)) => native::fault(self, id, 14, address),
+            Some(ThreadBody::Native(_)) => native::page_fault(self, id, address, access),
             Some(ThreadBody::Linux(_)) => {
                 self.account_user(id);
                 linux::page_fault(self, id, address, access);
@@ -125,7 +142,7 @@ impl<H: Hw> Kernel<H> {
     pub fn exception(&mut self, vector: u8, error: u64) {
         let Some(id) = self.sched.current() else { return };
         match self.threads.get(id).map(|thread| &thread.body) {
-            Some(ThreadBody::Native(_)) => native::fault(self, id, vector, 0),
+            Some(ThreadBody::Native(_)) => native::exception(self, id, vector),
             Some(ThreadBody::Linux(_)) => {
                 self.account_user(id);
                 linux::exception(self, id, vector, error);
@@ -159,7 +176,8 @@ impl<H: Hw> Kernel<H> {
     /// Who runs now.
     pub fn next(&mut self) -> Next<'_> {
         let Some(id) = self.choose() else { return Next::Idle };
-        let space = self.threads.get(id).and_then(|t| self.processes.get(t.process)).and_then(|p| p.space);
+        let process = self.threads.get(id).and_then(|thread| self.processes.get(thread.process));
+        let space = process.and_then(|process| process.memory.as_ref()).map(AddressSpace::space);
         match (space, self.threads.get_mut(id)) {
             (Some(space), Some(thread)) => {
                 let abi = match thread.body {
@@ -283,18 +301,61 @@ impl<H: Hw> Kernel<H> {
             return Err(Errno::EAGAIN);
         }
         self.groups.charge_pid(group)?;
-        let root = match self.mem.alloc(&mut self.groups, group) {
-            Ok(frame) => frame,
-            Err(NoMemory::Machine | NoMemory::Group(_)) => {
-                self.groups.uncharge_pid(group);
-                return Err(Errno::ENOMEM);
-            }
+        let mut supply = supply!(self);
+        let Ok(memory) = AddressSpace::new(&mut supply, group) else {
+            self.groups.uncharge_pid(group);
+            return Err(Errno::ENOMEM);
         };
-        let space = Some(self.mem.hw.space_new(root));
+        Ok(self.insert_process(group, memory, body))
+    }
+
+    /// Makes a process of an address space that is there already (fork(2) made it).
+    ///
+    /// # Errors
+    /// As [`Kernel::create_process`], with the address space given back to the caller.
+    pub fn adopt_process(
+        &mut self,
+        memory: AddressSpace,
+        body: ProcessBody,
+    ) -> Result<ProcessId, (AddressSpace, Errno)> {
+        let group = memory.group();
+        let charged = if self.processes.count() >= PROCESSES_MAX {
+            Err(Errno::EAGAIN)
+        } else {
+            self.room().and_then(|()| self.groups.charge_pid(group))
+        };
+        match charged {
+            Ok(()) => Ok(self.insert_process(group, memory, body)),
+            Err(errno) => Err((memory, errno)),
+        }
+    }
+
+    fn insert_process(&mut self, group: GroupId, memory: AddressSpace, body: ProcessBody) -> ProcessId {
         let started = self.mem.hw.now().0;
-        let process =
-            Process { group, space, threads: Vec::new(), exit: None, started, cpu_of_ended: 0, body };
-        Ok(self.processes.insert(process))
+        self.processes.insert(Process {
+            group,
+            memory: Some(memory),
+            threads: Vec::new(),
+            exit: None,
+            started,
+            cpu_of_ended: 0,
+            body,
+        })
+    }
+
+    /// Lends a process's address space together with what it is made of; none if the process has ended.
+    pub fn with_memory<T>(
+        &mut self,
+        process: ProcessId,
+        work: impl FnOnce(&mut AddressSpace, &mut Supply<'_, H>) -> T,
+    ) -> Option<T> {
+        let memory = self.processes.get_mut(process)?.memory.as_mut()?;
+        Some(work(memory, &mut supply!(self)))
+    }
+
+    /// Replaces a process's address space (execve(2)) and gives the old one back.
+    pub fn replace_memory(&mut self, process: ProcessId, new: AddressSpace) -> Option<AddressSpace> {
+        self.processes.get_mut(process)?.memory.replace(new)
     }
 
     /// Makes a thread in `process`. It waits until [`Kernel::wake_thread`].
@@ -361,28 +422,15 @@ impl<H: Hw> Kernel<H> {
                 self.groups.uncharge_pid(group);
             }
         }
-        if is_native {
-            native::release_memory(self, id);
-        } else {
-            linux::release_memory(self, id);
+        if let Some(memory) = self.processes.get_mut(id).and_then(|process| process.memory.take()) {
+            memory.destroy(&mut supply!(self));
         }
-        self.release_space(id);
         if is_native {
             native::ended(self, id);
         } else {
             linux::ended(self, id);
         }
         self.wake(Channel::Process(id));
-    }
-
-    fn release_space(&mut self, id: ProcessId) {
-        let Some(space) = self.processes.get_mut(id).and_then(|process| process.space.take()) else { return };
-        let mut tables = Vec::new();
-        self.mem.hw.space_clear(space, &mut |frame| tables.push(frame));
-        tables.push(self.mem.hw.space_root(space));
-        for frame in tables {
-            self.mem.release(&mut self.groups, frame);
-        }
     }
 
     /// Forgets a process that has ended: nobody will ask for its exit any more.

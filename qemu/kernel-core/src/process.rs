@@ -1,9 +1,9 @@
 //! Processes: an address space, threads, and who pays for them.
 
 use crate::arena::Arena;
-use crate::hw::Space;
 use crate::linux::LinuxProcess;
 use crate::memory::GroupId;
+use crate::mm::AddressSpace;
 use crate::native::NativeProcess;
 use crate::ns::ProcessId;
 use crate::thread::ThreadId;
@@ -28,8 +28,8 @@ pub enum ProcessBody {
 pub struct Process {
     /// Who pays.
     pub group: GroupId,
-    /// Its page tables; none once it has ended.
-    pub space: Option<Space>,
+    /// Its address space; none once it has ended.
+    pub memory: Option<AddressSpace>,
     /// Its threads.
     pub threads: Vec<ThreadId>,
     /// How it ended.

@@ -1,7 +1,8 @@
 //! The Linux x86_64 system-call interface for container processes: the border towards the rest of the kernel.
 
 use crate::hw::Hw;
-use crate::kernel::{Access, Kernel};
+use crate::kernel::Kernel;
+use crate::mm::Access;
 use crate::ns::ProcessId;
 use crate::thread::ThreadId;
 use bailiwick_protocol::message::Exit;
@@ -34,9 +35,6 @@ pub(crate) fn exception<H: Hw>(kernel: &mut Kernel<H>, thread: ThreadId, _vector
 /// Called before `thread` goes back to ring 3, however it came: the place for signals. It may end the thread or
 /// make it wait.
 pub(crate) fn before_user<H: Hw>(_kernel: &mut Kernel<H>, _thread: ThreadId) {}
-
-/// Gives back the pages of a process that ends; it has no thread any more. Its page tables are freed after this.
-pub(crate) fn release_memory<H: Hw>(_kernel: &mut Kernel<H>, _process: ProcessId) {}
 
 /// A Linux process has ended and has no memory any more. Closes its files, tells its parent.
 /// What it leaves (a zombie) is its own business: `Kernel::forget_process` removes the rest.
