@@ -174,6 +174,7 @@ impl<H: Hw> Kernel<H> {
     }
 
     /// Who runs now.
+    #[allow(clippy::should_implement_trait, reason = "it is no iterator: what it gives is lent")]
     pub fn next(&mut self) -> Next<'_> {
         let Some(id) = self.choose() else { return Next::Idle };
         let process = self.threads.get(id).and_then(|thread| self.processes.get(thread.process));

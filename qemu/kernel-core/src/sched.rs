@@ -151,7 +151,7 @@ impl Scheduler {
     }
 
     /// Takes a group that ends out of its parent's queue.
-    pub(crate) fn forget_group(&mut self, groups: &mut Groups, id: GroupId) {
+    pub fn forget_group(&mut self, groups: &mut Groups, id: GroupId) {
         self.throttled.retain(|throttled| *throttled != id);
         let Some(group) = groups.get_mut(id) else { return };
         if core::mem::take(&mut group.entity.queued)
@@ -163,7 +163,7 @@ impl Scheduler {
     }
 
     /// Whether the group and all above it let their threads run.
-    pub(crate) fn may_run(groups: &Groups, id: GroupId) -> bool {
+    pub fn may_run(groups: &Groups, id: GroupId) -> bool {
         groups
             .chain(id)
             .filter_map(|at| groups.get(at))
