@@ -302,3 +302,37 @@ fn climb(groups: &mut Groups, mut at: GroupId) {
         at = parent;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::group::Limits;
+    use crate::native::NativeThread;
+    use crate::ns::ProcessId;
+    use crate::thread::{Context, Thread, ThreadBody};
+
+    #[test]
+    fn groups_of_weight_one_and_three_share_the_processor_one_to_three_however_many_threads_they_have() {
+        let (mut groups, mut threads, mut sched) =
+            (Groups::default(), Threads::default(), Scheduler::default());
+        let ids = [("light", 1024, 4), ("heavy", 3072, 1)].map(|(name, weight, count)| {
+            let limits = Limits { weight, ..Limits::default() };
+            let group = groups.create(GroupId::ROOT, name, limits).unwrap();
+            for _ in 0..count {
+                let body = ThreadBody::Native(NativeThread::default());
+                let id = threads.insert(Thread::new(ProcessId(0), group, Context::new(0, 0), body));
+                threads.end_waits(id);
+                sched.enqueue(&mut groups, &mut threads, id);
+            }
+            group
+        });
+        for tick in 1..=4000u64 {
+            sched.pick(&mut groups, &mut threads).unwrap();
+            sched.account(&mut groups, &mut threads, Nanos(tick * 1_000_000));
+            sched.put_back(&mut groups, &mut threads);
+        }
+        let [light, heavy] = ids.map(|id| groups.get(id).unwrap().usage.cpu);
+        assert!((heavy as f64 / light as f64 - 3.0).abs() < 0.05, "{heavy} to {light}");
+        assert_eq!(light + heavy, 4_000_000_000);
+    }
+}
