@@ -2,6 +2,7 @@
 
 use crate::error::KernelError;
 use crate::lifecycle::{LifecycleEvent, OciLifecycleState};
+use crate::oci::ValidConfig;
 use alloc::string::String;
 use alloc::sync::Arc;
 use bailiwick_protocol::id::ContainerId;
@@ -12,7 +13,7 @@ use bailiwick_protocol::message::{Exit, Nanos};
 /// Its state changes through the methods here and nowhere else, so a record is always somewhere in the table of
 /// [`OciLifecycleState`]. A method that fails has changed nothing.
 #[derive(Clone, Debug)]
-pub struct OciContainer<C> {
+pub struct OciContainer<C = ValidConfig> {
     id: ContainerId,
     state: OciLifecycleState,
     config: Arc<C>,
@@ -142,7 +143,7 @@ impl<C> OciContainer<C> {
 
 const _: () = {
     const fn plain_data<T: Send + Sync + Unpin + core::panic::UnwindSafe + core::panic::RefUnwindSafe>() {}
-    plain_data::<OciContainer<()>>();
+    plain_data::<OciContainer<ValidConfig>>();
 };
 
 #[cfg(test)]

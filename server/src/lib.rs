@@ -19,3 +19,4 @@ pub use container::OciContainer;
 pub use error::KernelError;
 pub use grant::Grants;
 pub use lifecycle::{LifecycleEvent, OciLifecycleState};
+pub use oci::{ConfigError, OciConfig, ValidConfig};
