@@ -66,7 +66,7 @@ impl<C> OciContainer<C> {
     /// [`KernelError::InvalidArgument`] if `pid` is 0; [`KernelError::InvalidState`] unless it is created.
     pub fn start(&mut self, pid: u32) -> Result<(), KernelError> {
         if pid == 0 {
-            return Err(KernelError::InvalidArgument { name: "pid", value: "0 is no process" });
+            return Err(KernelError::InvalidArgument { name: "pid".into(), value: "0 is no process".into() });
         }
         self.advance(LifecycleEvent::Started)?;
         self.pid = pid;
