@@ -25,6 +25,7 @@ pub use call::CallError;
 use bailiwick_protocol::channel::{Channel, ReplyBuffer};
 use bailiwick_protocol::message::*;
 use bailiwick_protocol::rights::Rights;
+use bailiwick_protocol::{VERSION_MAX, VERSION_MIN};
 use call::{call, call_for_capability, done};
 
 /// Operations that every handle has.
@@ -34,6 +35,25 @@ macro_rules! any_object {
             /// Takes the channel for a capability on this kind of object. A wrong claim shows at the first call.
             pub fn new(channel: C) -> Self {
                 $handle { channel }
+            }
+            /// The channel itself, to hand the capability on.
+            pub fn into_channel(self) -> C {
+                self.channel
+            }
+            /// The server's versions, largest frame and schema hash.
+            ///
+            /// # Errors
+            /// [`CallError`]; a refusal if it speaks none of this build's versions.
+            pub fn hello(&self) -> Result<HelloReply, CallError<C::Error>> {
+                let hello = Hello { version_min: VERSION_MIN, version_max: VERSION_MAX };
+                call(&self.channel, Request::Hello(hello), None, &mut ReplyBuffer::default())
+            }
+            /// Returns once every earlier revocation is complete.
+            ///
+            /// # Errors
+            /// [`CallError`].
+            pub fn sync(&self) -> Result<(), CallError<C::Error>> {
+                done(&self.channel, Request::Sync)
             }
             /// What this capability is and allows.
             ///

@@ -123,15 +123,14 @@ impl<O: Copy> Grants<O> {
         parent: Option<u32>,
     ) -> Result<Badge, Refusal> {
         let index = self.claim()?;
-        let next = parent.and_then(|parent| self.get_mut(parent)?.first_child.replace(index));
-        if let Some(sibling) = next.and_then(|next| self.get_mut(next)) {
-            sibling.previous = Some(index);
-        }
-        let grant = Grant { object, rights, depth, parent, first_child: None, previous: None, next };
+        let grant =
+            Grant { object, rights, depth, parent: None, first_child: None, previous: None, next: None };
         let slot = self.slots.get_mut(index as usize).ok_or(Refusal::from(RefusalCode::Internal))?;
         slot.grant = Some(grant);
+        let badge = Badge::new(index, slot.generation);
+        self.adopt(index, parent);
         self.live += 1;
-        Ok(Badge::new(index, slot.generation))
+        Ok(badge)
     }
 
     /// An empty slot: one that was used before, or a new one.
@@ -146,12 +145,12 @@ impl<O: Copy> Grants<O> {
         Ok(self.slots.len() as u32 - 1)
     }
 
-    /// Ends every descendant of this grant, not itself, calling `ended` with the badge of each, leaves first.
+    /// Ends every descendant of this grant, not itself, calling `ended` with badge and object of each, leaves first.
     /// Safe to repeat. Time is linear in their number.
     ///
     /// # Errors
     /// [`RefusalCode::NotFound`] if the grant is not live.
-    pub fn revoke(&mut self, badge: Badge, mut ended: impl FnMut(Badge)) -> Result<(), Refusal> {
+    pub fn revoke(&mut self, badge: Badge, mut ended: impl FnMut(Badge, O)) -> Result<(), Refusal> {
         self.live(badge)?;
         let mut at = badge.index();
         loop {
@@ -161,8 +160,8 @@ impl<O: Copy> Grants<O> {
                 return Ok(());
             } else {
                 let parent = self.get(at).and_then(|grant| grant.parent);
-                if let Some(leaf) = self.remove(at) {
-                    ended(leaf);
+                if let Some((leaf, object)) = self.remove(at) {
+                    ended(leaf, object);
                 }
                 at = parent.unwrap_or(badge.index());
             }
@@ -173,16 +172,45 @@ impl<O: Copy> Grants<O> {
     ///
     /// # Errors
     /// [`RefusalCode::NotFound`] if the grant is not live.
-    pub fn end(&mut self, badge: Badge, mut ended: impl FnMut(Badge)) -> Result<(), Refusal> {
+    pub fn end(&mut self, badge: Badge, mut ended: impl FnMut(Badge, O)) -> Result<(), Refusal> {
         self.revoke(badge, &mut ended)?;
-        if let Some(last) = self.remove(badge.index()) {
-            ended(last);
+        if let Some((last, object)) = self.remove(badge.index()) {
+            ended(last, object);
         }
         Ok(())
     }
 
-    /// Takes a grant without children out of the tree and gives the badge it had.
-    fn remove(&mut self, index: u32) -> Option<Badge> {
+    /// Ends this grant alone and gives its object. What was derived from it lives on below its parent, so whoever
+    /// could revoke it before still can. Time is linear in its children.
+    ///
+    /// # Errors
+    /// [`RefusalCode::NotFound`] if the grant is not live.
+    pub fn give_up(&mut self, badge: Badge) -> Result<O, Refusal> {
+        let grant = self.live(badge)?;
+        let (object, parent, mut child) = (grant.object, grant.parent, grant.first_child);
+        while let Some(index) = child {
+            child = self.adopt(index, parent);
+        }
+        if let Some(grant) = self.get_mut(badge.index()) {
+            grant.first_child = None;
+        }
+        self.remove(badge.index());
+        Ok(object)
+    }
+
+    /// Puts a grant first among the children of `parent` and gives the sibling that stood after it.
+    fn adopt(&mut self, index: u32, parent: Option<u32>) -> Option<u32> {
+        let next = parent.and_then(|parent| self.get_mut(parent)?.first_child.replace(index));
+        if let Some(sibling) = next.and_then(|next| self.get_mut(next)) {
+            sibling.previous = Some(index);
+        }
+        let grant = self.get_mut(index)?;
+        (grant.parent, grant.previous) = (parent, None);
+        core::mem::replace(&mut grant.next, next)
+    }
+
+    /// Takes a grant without children out of the tree and gives the badge and the object it had.
+    fn remove(&mut self, index: u32) -> Option<(Badge, O)> {
         let slot = self.slots.get_mut(index as usize)?;
         let grant = slot.grant.take()?;
         let badge = Badge::new(index, slot.generation);
@@ -199,7 +227,7 @@ impl<O: Copy> Grants<O> {
         if let Some(next) = grant.next.and_then(|next| self.get_mut(next)) {
             next.previous = grant.previous;
         }
-        Some(badge)
+        Some((badge, grant.object))
     }
 }
 
@@ -232,19 +260,19 @@ mod tests {
         let below: Vec<Badge> = (0..3).map(|_| grants.derive(a, 1, Rights::all()).unwrap()).collect();
         let deep = grants.derive(below[1], 1, Rights::all()).unwrap();
         let mut ended = vec![];
-        grants.revoke(a, |badge| ended.push(badge)).unwrap();
+        grants.revoke(a, |badge, _| ended.push(badge)).unwrap();
         assert_eq!(ended.len(), 4);
         assert!(below.iter().chain([&deep]).all(|badge| not_found(grants.resolve(*badge))));
         assert!(grants.resolve(a).is_ok() && grants.resolve(b).is_ok());
         assert_eq!(grants.len(), 3);
-        grants.revoke(a, |_| panic!("nothing is left to end")).unwrap();
+        grants.revoke(a, |_, _| panic!("nothing is left to end")).unwrap();
     }
 
     #[test]
     fn an_old_badge_finds_nothing_after_its_slot_was_used_again() {
         let mut grants = Grants::default();
         let old = grants.root(1, Rights::all()).unwrap();
-        grants.end(old, |_| {}).unwrap();
+        grants.end(old, |_, _| {}).unwrap();
         let new = grants.root(2, Rights::all()).unwrap();
         assert_eq!(old.index(), new.index());
         assert!(not_found(grants.resolve(old)));
@@ -258,7 +286,7 @@ mod tests {
         let badge = grants.root(1, Rights::all()).unwrap();
         grants.slots[0].generation = u32::MAX;
         let last = Badge::new(badge.index(), u32::MAX);
-        grants.end(last, |_| {}).unwrap();
+        grants.end(last, |_, _| {}).unwrap();
         assert_ne!(grants.root(2, Rights::all()).unwrap().index(), badge.index());
         assert!(not_found(grants.resolve(last)));
     }
@@ -267,8 +295,28 @@ mod tests {
     fn a_badge_of_nobody_looks_like_one_that_was_revoked() {
         let mut grants = Grants::default();
         let badge = grants.root(1, Rights::all()).unwrap();
-        grants.end(badge, |_| {}).unwrap();
+        grants.end(badge, |_, _| {}).unwrap();
         assert_eq!(grants.resolve(badge), grants.resolve(Badge(u64::MAX)));
+    }
+
+    #[test]
+    fn what_was_derived_from_a_grant_that_is_given_up_lives_on_below_its_parent() {
+        let mut grants = Grants::default();
+        let root = grants.root(1, Rights::all()).unwrap();
+        let middle = grants.derive(root, 1, Rights::all()).unwrap();
+        let below: Vec<Badge> = (0..3).map(|_| grants.derive(middle, 2, Rights::all()).unwrap()).collect();
+        assert_eq!(grants.give_up(middle), Ok(1));
+        assert!(not_found(grants.resolve(middle)) && not_found(grants.give_up(middle)));
+        assert!(below.iter().all(|badge| grants.resolve(*badge).is_ok()));
+        let mut ended = vec![];
+        grants.revoke(root, |badge, _| ended.push(badge)).unwrap();
+        ended.sort();
+        assert_eq!(ended, below);
+        let alone = grants.derive(root, 3, Rights::all()).unwrap();
+        grants.give_up(root).unwrap();
+        assert!(grants.resolve(alone).is_ok());
+        grants.end(alone, |_, _| {}).unwrap();
+        assert!(grants.is_empty());
     }
 
     /// Random histories against a list of (badge, parent, rights) that is searched from the front.
@@ -287,13 +335,19 @@ mod tests {
                 continue;
             }
             let (badge, _, rights) = naive[random(naive.len())];
-            if random(3) < 2 {
+            let choice = random(6);
+            if choice == 5 {
+                let parent = naive.iter().find(|(known, ..)| *known == badge).and_then(|found| found.1);
+                grants.give_up(badge).unwrap();
+                naive.retain(|(known, ..)| *known != badge);
+                naive.iter_mut().filter(|row| row.1 == Some(badge)).for_each(|row| row.1 = parent);
+            } else if choice < 4 {
                 let mask = Rights::from_bits_truncate(random(1 << 13) as u32);
                 let child = grants.derive(badge, step, mask).unwrap();
                 naive.push((child, Some(badge), rights & mask));
             } else {
                 let mut ended = vec![];
-                grants.end(badge, |gone| ended.push(gone)).unwrap();
+                grants.end(badge, |gone, _| ended.push(gone)).unwrap();
                 let mut gone = vec![badge];
                 while let Some((child, ..)) = naive.iter().find(|(child, parent, _)| {
                     !gone.contains(child) && parent.is_some_and(|p| gone.contains(&p))

@@ -1,0 +1,253 @@
+//! The manager: decides, has the kernel do it, commits, answers.
+//!
+//! ```text
+//!   Delivery ─► decode ─► badge: object, rights ─► op/*: state ─► plan ─► KernelGlue ─► commit ─► Port::reply
+//!   Event ────► event ──► commit ─► answers to calls that were waiting for it
+//! ```
+//!
+//! It never waits. A call whose answer is not there yet is *parked* with the object it is about, and answered when
+//! the kernel tells, when the object ends ([`RefusalCode::Gone`]) or when the caller's capability is taken back
+//! ([`RefusalCode::Revoked`]): each delivery gets exactly one reply. Whatever is refused is refused before anything
+//! was changed.
+
+mod end;
+mod event;
+mod factory;
+mod object;
+mod parked;
+
+pub(crate) use event::LOG_FRAME;
+pub(crate) use factory::Factory;
+pub(crate) use object::{Call, Execution, Object, Process, Record, Work, key_of as kernel_key};
+pub(crate) use parked::{LogWait, Parked, park};
+
+use crate::grant::Grants;
+use crate::op;
+use crate::plan::Policy;
+use crate::table::{Handle, Table};
+use alloc::string::String;
+use bailiwick_kernel_glue::{Delivery, KernelGlue, Port, ReplyToken};
+use bailiwick_protocol::error::{ErrorReply, FrameError, Refusal, RefusalCode};
+use bailiwick_protocol::frame::{FRAME_MAX, Tag, tag_of};
+use bailiwick_protocol::id::Badge;
+use bailiwick_protocol::message::{Reply, Request};
+use bailiwick_protocol::op::ObjectKind;
+use bailiwick_protocol::rights::Rights;
+
+/// Names one incarnation of a container's record. See [`Handle`] for what holding one proves.
+pub(crate) type ContainerHandle = Handle<Record>;
+/// Names one factory.
+pub(crate) type FactoryHandle = Handle<Factory>;
+/// Names one process started by `Exec`.
+pub(crate) type ProcessHandle = Handle<Process>;
+
+/// How much there may be of everything. Full is a refusal.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Limits {
+    /// Containers, which is the root factory's quota too.
+    pub containers: u32,
+    /// Factories, the root one included.
+    pub factories: u32,
+    /// Processes started by `Exec`, in all containers together.
+    pub processes: u32,
+}
+
+impl Default for Limits {
+    /// 4,096 containers, 1,024 factories, 4,096 processes.
+    fn default() -> Self {
+        Limits { containers: 4096, factories: 1024, processes: 4096 }
+    }
+}
+
+/// The container manager: a deterministic function of what it is given.
+///
+/// It holds no kernel, clock, transport or random source. The owner of the loop hands it one delivery or one kernel
+/// event at a time, always with the same kernel.
+#[derive(Clone, Debug)]
+pub struct Manager {
+    pub(crate) grants: Grants<Object>,
+    pub(crate) factories: Table<Factory>,
+    pub(crate) containers: Table<Record>,
+    pub(crate) processes: Table<Process>,
+    /// Room for text that a reply borrows.
+    pub(crate) scratch: String,
+}
+
+/// What an operation works on.
+pub(crate) struct World<'m, 'p, G, P> {
+    pub(crate) manager: &'m mut Manager,
+    pub(crate) glue: &'p mut G,
+    pub(crate) port: &'p mut P,
+}
+
+/// What comes of an operation that was not refused.
+pub(crate) enum Answer<'m> {
+    /// This reply.
+    Reply(Reply<'m>),
+    /// "Done", and a new capability with this badge beside it.
+    Capability(Reply<'m>, Badge),
+    /// The operation has answered the call itself, or parked it.
+    Taken,
+}
+
+/// What comes of an operation.
+pub(crate) type Outcome<'m> = Result<Answer<'m>, ErrorReply>;
+
+impl Manager {
+    /// A manager without containers, and the badge of its root factory: all rights, all of `limits`, this policy.
+    /// The owner of the transport mints the first capability with that badge.
+    pub fn new(limits: Limits, policy: Policy) -> (Manager, Badge) {
+        let (factories, root) = Table::with_first(limits.factories, Factory::root(limits.containers, policy));
+        let mut grants = Grants::default();
+        // The first grant of an empty table always has room; a badge of nobody would stand for nothing.
+        let badge = grants.root(Object::Factory(root), Rights::FACTORY).unwrap_or(Badge(0));
+        let mut manager = Manager {
+            grants,
+            factories,
+            containers: Table::new(limits.containers),
+            processes: Table::new(limits.processes),
+            scratch: String::new(),
+        };
+        manager.hold(badge, Object::Factory(root));
+        (manager, badge)
+    }
+
+    /// Handles one message and answers it through `port`, now or in a later call.
+    pub fn deliver<G: KernelGlue, P: Port>(
+        &mut self,
+        glue: &mut G,
+        port: &mut P,
+        delivery: Delivery<'_, G::Directory>,
+    ) {
+        let (token, tag) = (delivery.token, tag_of(delivery.frame));
+        match self.decide(glue, port, delivery) {
+            Ok(Answer::Reply(reply)) => answer(port, token, tag, &reply, None),
+            Ok(Answer::Capability(reply, badge)) => answer(port, token, tag, &reply, Some(badge)),
+            Ok(Answer::Taken) => {}
+            Err(error) => refuse(port, token, tag, &error),
+        }
+    }
+
+    fn decide<'m, G: KernelGlue, P: Port>(
+        &'m mut self,
+        glue: &mut G,
+        port: &mut P,
+        delivery: Delivery<'_, G::Directory>,
+    ) -> Outcome<'m> {
+        let (tag, request) = Request::decode(delivery.frame)?;
+        if delivery.capabilities != request.capabilities() {
+            return Err(FrameError::CapabilityCount.into());
+        }
+        let grant = self.grants.resolve(delivery.badge)?;
+        let op = request.op();
+        if !op.target().accepts(grant.object.kind()) {
+            return Err(Refusal::new(RefusalCode::WrongKind, op.name()).into());
+        }
+        if !grant.rights.contains(op.rights()) {
+            return Err(missing_rights(op.rights().difference(grant.rights)).into());
+        }
+        let call = Call {
+            parked: Parked { token: delivery.token, tag, badge: delivery.badge },
+            object: grant.object,
+            rights: grant.rights,
+            depth: grant.depth,
+        };
+        op::dispatch(World { manager: self, glue, port }, call, request, delivery.directory)
+    }
+
+    /// The transport tells that nobody holds the capability with this badge any more.
+    pub fn closed<G: KernelGlue, P: Port>(&mut self, glue: &mut G, port: &mut P, badge: Badge) {
+        if let Ok(object) = self.grants.give_up(badge) {
+            self.lost(glue, port, badge, object);
+        }
+    }
+
+    /// Containers there are, those being created or deleted included.
+    pub fn container_count(&self) -> u32 {
+        self.containers.len()
+    }
+
+    /// Grants there are.
+    pub fn grant_count(&self) -> usize {
+        self.grants.len()
+    }
+
+    /// The factory of a call that was let through to a factory operation.
+    pub(crate) fn factory(&self, call: &Call) -> Result<(FactoryHandle, &Factory), ErrorReply> {
+        match call.object {
+            Object::Factory(handle) => {
+                let factory = self.factories.get(handle).ok_or(RefusalCode::NotFound)?;
+                Ok((handle, factory))
+            }
+            _ => Err(RefusalCode::WrongKind.into()),
+        }
+    }
+
+    /// The container of a call that was let through to a container operation.
+    pub(crate) fn container(&mut self, call: &Call) -> Result<(ContainerHandle, &mut Record), ErrorReply> {
+        match call.object {
+            Object::Container(handle) => {
+                let record = self.containers.get_mut(handle).ok_or(RefusalCode::NotFound)?;
+                Ok((handle, record))
+            }
+            _ => Err(RefusalCode::WrongKind.into()),
+        }
+    }
+
+    /// What runs behind a container or a process: its exit, its output, who waits for either.
+    pub(crate) fn execution(&mut self, object: Object) -> Option<&mut Execution> {
+        match object {
+            Object::Factory(_) => None,
+            Object::Container(handle) => self.containers.get_mut(handle).map(|record| &mut record.first),
+            Object::Process(handle) => self.processes.get_mut(handle).map(|process| &mut process.execution),
+        }
+    }
+}
+
+fn missing_rights(missing: Rights) -> Refusal {
+    let mut text = heapless::String::<{ bailiwick_protocol::error::DETAIL_MAX }>::new();
+    for (name, _) in missing.iter_names() {
+        // All names together are shorter than a detail.
+        let _ = text.push_str(if text.is_empty() { "" } else { " " }).and_then(|()| text.push_str(name));
+    }
+    Refusal::new(RefusalCode::Rights, text)
+}
+
+/// Sends a reply. One that does not fit a frame becomes a refusal that says so.
+pub(crate) fn answer(
+    port: &mut impl Port,
+    token: ReplyToken,
+    tag: Tag,
+    reply: &Reply<'_>,
+    mint: Option<Badge>,
+) {
+    let mut room = [0; FRAME_MAX];
+    match reply.encode(tag, &mut room) {
+        Ok(frame) => port.reply(token, frame, mint),
+        Err(_) => refuse(
+            port,
+            token,
+            tag,
+            &Refusal::new(RefusalCode::Full, "the answer: larger than a frame").into(),
+        ),
+    }
+}
+
+/// Sends an error, which always fits a frame.
+pub(crate) fn refuse(port: &mut impl Port, token: ReplyToken, tag: Tag, error: &ErrorReply) {
+    let mut room = [0; FRAME_MAX];
+    if let Ok(frame) = error.encode(tag, &mut room) {
+        port.reply(token, frame, None);
+    }
+}
+
+impl Object {
+    /// What kind of object it is.
+    pub(crate) const fn kind(self) -> ObjectKind {
+        match self {
+            Object::Factory(_) => ObjectKind::Factory,
+            Object::Container(_) => ObjectKind::Container,
+            Object::Process(_) => ObjectKind::Process,
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! What a badge can stand for, and what the manager keeps of it.
+
+use super::parked::{LogWait, Parked};
+use super::{ContainerHandle, FactoryHandle, ProcessHandle};
+use crate::container::OciContainer;
+use crate::log::{Ended, Lines, Log};
+use crate::oci::ValidConfig;
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+use bailiwick_kernel_glue::{ContainerKey, ExecKey, Pid, ProcessKey};
+use bailiwick_protocol::id::Badge;
+use bailiwick_protocol::message::{Exit, Status, Stdio};
+use bailiwick_protocol::rights::Rights;
+
+/// The object behind a grant.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Object {
+    Factory(FactoryHandle),
+    Container(ContainerHandle),
+    Process(ProcessHandle),
+}
+
+/// A call that was let through: its sender holds the rights the operation needs.
+#[derive(Debug)]
+pub(crate) struct Call {
+    pub(crate) parked: Parked,
+    pub(crate) object: Object,
+    pub(crate) rights: Rights,
+    pub(crate) depth: u16,
+}
+
+/// What goes on with a container's kernel side, and the call that is answered at its end. A call whose capability
+/// was taken back meanwhile has been answered already; the work goes on.
+#[derive(Clone, Debug)]
+pub(crate) enum Work {
+    /// Nothing.
+    Idle,
+    /// `prepare`. The grant was made at the beginning, so that the end cannot fail for want of room.
+    Creating { call: Option<Parked>, grant: Badge },
+    /// `release`.
+    Starting { call: Option<Parked> },
+    /// `destroy`.
+    Deleting { call: Option<Parked> },
+}
+
+/// One container.
+#[derive(Clone, Debug)]
+pub(crate) struct Record {
+    pub(crate) oci: OciContainer<ValidConfig>,
+    /// Where its id is known and what it is charged to.
+    pub(crate) factory: FactoryHandle,
+    pub(crate) work: Work,
+    /// Its first process, once it waits at the gate.
+    pub(crate) pid: Option<Pid>,
+    pub(crate) first: Execution,
+    /// Processes started by `Exec` that are not forgotten.
+    pub(crate) execs: BTreeMap<ExecKey, ProcessHandle>,
+    /// The next such process's key.
+    pub(crate) next_exec: u32,
+}
+
+impl Record {
+    /// The first process as the state shows it: from `created` until `stopped`.
+    pub(crate) fn visible_pid(&self) -> Option<u32> {
+        match self.oci.state().status() {
+            Status::Creating | Status::Stopped => None,
+            Status::Created | Status::Running | Status::Paused => self.pid.map(|pid| pid.0),
+        }
+    }
+}
+
+/// One process started by `Exec`.
+#[derive(Clone, Debug)]
+pub(crate) struct Process {
+    pub(crate) container: ContainerHandle,
+    pub(crate) key: ExecKey,
+    pub(crate) execution: Execution,
+}
+
+/// What is the same for a container's first process and for one started by `Exec`.
+#[derive(Clone, Debug)]
+pub(crate) struct Execution {
+    /// Badges of live grants on the object.
+    pub(crate) holders: BTreeSet<Badge>,
+    pub(crate) stdio: Stdio,
+    pub(crate) exit: Option<Exit>,
+    pub(crate) log: Log,
+    pub(crate) lines: Lines,
+    pub(crate) waits: Vec<Parked>,
+    pub(crate) log_waits: Vec<LogWait>,
+}
+
+impl Execution {
+    pub(crate) fn new(stdio: Stdio) -> Self {
+        Execution {
+            holders: BTreeSet::new(),
+            stdio,
+            exit: None,
+            log: Log::default(),
+            lines: Lines::default(),
+            waits: Vec::new(),
+            log_waits: Vec::new(),
+        }
+    }
+
+    /// Whether its output has come to an end.
+    pub(crate) const fn ended(&self) -> Ended {
+        if self.exit.is_some() { Ended::Yes } else { Ended::No }
+    }
+}
+
+/// The kernel's name for a container: its handle, which is never used again.
+pub(crate) const fn key_of(handle: ContainerHandle) -> ContainerKey {
+    ContainerKey(handle.to_bits())
+}
+
+pub(crate) const fn handle_of(key: ContainerKey) -> ContainerHandle {
+    ContainerHandle::from_bits(key.0)
+}
+
+impl super::Manager {
+    /// The kernel's name for the process behind a container or a process.
+    pub(crate) fn process_key(&self, object: Object) -> Option<ProcessKey> {
+        match object {
+            Object::Factory(_) => None,
+            Object::Container(handle) => Some(ProcessKey::First(key_of(handle))),
+            Object::Process(handle) => {
+                let process = self.processes.get(handle)?;
+                Some(ProcessKey::Exec(key_of(process.container), process.key))
+            }
+        }
+    }
+
+    /// The object behind a kernel's name for a process.
+    pub(crate) fn object_of(&self, process: ProcessKey) -> Option<Object> {
+        let handle = handle_of(process.container());
+        let record = self.containers.get(handle)?;
+        match process {
+            ProcessKey::First(_) => Some(Object::Container(handle)),
+            ProcessKey::Exec(_, key) => record.execs.get(&key).copied().map(Object::Process),
+        }
+    }
+}

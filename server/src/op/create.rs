@@ -1,0 +1,146 @@
+//! `Create`: from a bundle to a container whose first process waits at the gate.
+
+use crate::container::OciContainer;
+use crate::manager::{
+    Answer, Call, ContainerHandle, Execution, FactoryHandle, Manager, Object, Outcome, Parked, Record, Work,
+    World, kernel_key,
+};
+use crate::oci::{CONFIG_MAX, ValidConfig};
+use crate::plan::{self, Policy};
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::sync::Arc;
+use bailiwick_kernel_glue::{BundleError, KernelGlue, Plan, Port, Progress};
+use bailiwick_protocol::error::{ErrorReply, Refusal, RefusalCode};
+use bailiwick_protocol::id::{Badge, ContainerId};
+use bailiwick_protocol::message::{Create, Nanos};
+use bailiwick_protocol::rights::Rights;
+
+/// Longest path of a bundle that is kept, in bytes, and longest `ociVersion`: with both, a state fits its frame.
+const BUNDLE_MAX: usize = 2048;
+const VERSION_MAX: usize = 64;
+
+pub(super) fn run<'m, G: KernelGlue, P: Port>(
+    world: World<'m, '_, G, P>,
+    call: Call,
+    create: Create<'_>,
+    directory: Option<G::Directory>,
+) -> Outcome<'m> {
+    let World { manager, glue, port } = world;
+    let (factory, policy, id) = admit(manager, &call, &create)?;
+    let directory = directory.ok_or_else(no_directory)?;
+    let config = read_config(glue, &directory)?;
+    let group = group_of(manager, factory, &id);
+    let request =
+        plan::Request { id: id.as_str(), bundle: create.bundle, group: &group, stdio: create.stdio };
+    let plan = plan::plan(&config, &glue.features(), &policy, &request)?;
+    let (handle, grant) = enter(manager, &call, factory, id, config, &create, glue.now())?;
+    carry_out(manager, glue, port, handle, directory, &plan, (call.parked, grant));
+    Ok(Answer::Taken)
+}
+
+/// Everything that can be checked without the bundle.
+fn admit(
+    manager: &Manager,
+    call: &Call,
+    create: &Create<'_>,
+) -> Result<(FactoryHandle, Policy, ContainerId), ErrorReply> {
+    let id = ContainerId::new(create.id).map_err(|fault| Refusal::new(RefusalCode::BadId, fault))?;
+    if create.bundle.len() > BUNDLE_MAX || create.bundle.contains('\0') {
+        return Err(super::bad_value(format_args!("bundle: longer than {BUNDLE_MAX} bytes, or a NUL in it")));
+    }
+    let (handle, factory) = manager.factory(call)?;
+    if factory.ids.contains_key(&id) {
+        return Err(Refusal::new(RefusalCode::Exists, id).into());
+    }
+    manager.check_quota(handle)?;
+    Ok((handle, factory.policy, id))
+}
+
+pub(super) fn no_directory() -> ErrorReply {
+    Refusal::new(RefusalCode::BadBundle, "the capability beside the call: not a directory").into()
+}
+
+/// Reads and checks the bundle's configuration.
+pub(super) fn read_config<G: KernelGlue>(
+    glue: &mut G,
+    directory: &G::Directory,
+) -> Result<ValidConfig, ErrorReply> {
+    let bad_bundle = |fault: &str| Refusal::new(RefusalCode::BadBundle, format_args!("config.json: {fault}"));
+    let bytes = glue.read_bundle(directory, "config.json", CONFIG_MAX).map_err(|error| match error {
+        BundleError::TooLarge => bad_bundle("larger than 1 MiB"),
+        BundleError::NotAFile => bad_bundle("not a file inside the bundle"),
+        BundleError::Errno(errno) => bad_bundle(&errno.to_string()),
+    })?;
+    let bad_config = |fault: &dyn core::fmt::Display| Refusal::new(RefusalCode::BadConfig, fault);
+    let text = core::str::from_utf8(&bytes).map_err(|error| {
+        bad_config(&format_args!("config.json: not UTF-8 from byte {} on", error.valid_up_to()))
+    })?;
+    let config = ValidConfig::parse(text).map_err(|error| bad_config(&error))?;
+    if config.oci_version.len() > VERSION_MAX {
+        let fault = format_args!("config.json: ociVersion: longer than {VERSION_MAX} bytes");
+        return Err(Refusal::new(RefusalCode::BadConfig, fault).into());
+    }
+    Ok(config)
+}
+
+/// The resource group of a container whose configuration names none. Below the root factory it is called like the
+/// container; elsewhere the factory's own number stands behind, in characters that no id has.
+fn group_of(manager: &Manager, factory: FactoryHandle, id: &ContainerId) -> String {
+    match manager.factories.get(factory).and_then(|factory| factory.parent) {
+        Some(_) => format!("{id}@{factory:?}"),
+        None => id.to_string(),
+    }
+}
+
+/// Makes the record, with its charge and the grant that will be handed out.
+fn enter(
+    manager: &mut Manager,
+    call: &Call,
+    factory: FactoryHandle,
+    id: ContainerId,
+    config: ValidConfig,
+    create: &Create<'_>,
+    now: Nanos,
+) -> Result<(ContainerHandle, Badge), ErrorReply> {
+    let record = Record {
+        oci: OciContainer::new(id.clone(), create.bundle.to_string(), Arc::new(config)).at(now),
+        factory,
+        work: Work::Idle,
+        pid: None,
+        first: Execution::new(create.stdio),
+        execs: BTreeMap::new(),
+        next_exec: 0,
+    };
+    let full = |_| Refusal::new(RefusalCode::Full, "containers");
+    let handle = manager.containers.insert(record).map_err(full)?;
+    match manager.grant(call.parked.badge, Object::Container(handle), Rights::CONTAINER) {
+        Ok(grant) => {
+            manager.charge(factory, id, handle);
+            Ok((handle, grant))
+        }
+        Err(refusal) => {
+            manager.containers.remove(handle);
+            Err(refusal.into())
+        }
+    }
+}
+
+fn carry_out<G: KernelGlue, P: Port>(
+    manager: &mut Manager,
+    glue: &mut G,
+    port: &mut P,
+    handle: ContainerHandle,
+    directory: G::Directory,
+    plan: &Plan,
+    (call, grant): (Parked, Badge),
+) {
+    if let Some(record) = manager.containers.get_mut(handle) {
+        record.work = Work::Creating { call: Some(call), grant };
+    }
+    match glue.prepare(kernel_key(handle), directory, plan) {
+        Progress::Done(result) => manager.prepared(glue, port, handle, result),
+        Progress::Later => {}
+    }
+}

@@ -1,0 +1,42 @@
+//! `Delegate`: a sub-factory within the caller's bounds.
+
+use crate::manager::{Answer, Call, Factory, Object, Outcome, World};
+use alloc::collections::BTreeMap;
+use bailiwick_kernel_glue::{KernelGlue, Port};
+use bailiwick_protocol::error::{Refusal, RefusalCode};
+use bailiwick_protocol::message::{Delegate, Reply};
+
+pub(super) fn run<'m, G: KernelGlue, P: Port>(
+    world: World<'m, '_, G, P>,
+    call: Call,
+    delegate: Delegate,
+) -> Outcome<'m> {
+    let manager = world.manager;
+    let (parent, above) = manager.factory(&call)?;
+    if above.depth >= Factory::DEPTH_MAX {
+        return Err(Refusal::new(RefusalCode::Full, "factories one below the other").into());
+    }
+    let factory = Factory {
+        parent: Some(parent),
+        depth: above.depth + 1,
+        policy: above.policy,
+        ids: BTreeMap::new(),
+        used: 0,
+        max: delegate.containers.min(above.max),
+        holders: 0,
+        children: 0,
+    };
+    let full = |_| Refusal::new(RefusalCode::Full, "factories");
+    let handle = manager.factories.insert(factory).map_err(full)?;
+    let badge = match manager.grant(call.parked.badge, Object::Factory(handle), delegate.rights) {
+        Ok(badge) => badge,
+        Err(refusal) => {
+            manager.factories.remove(handle);
+            return Err(refusal.into());
+        }
+    };
+    if let Some(above) = manager.factories.get_mut(parent) {
+        above.children = above.children.saturating_add(1);
+    }
+    Ok(Answer::Capability(Reply::Done, badge))
+}

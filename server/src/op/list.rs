@@ -1,0 +1,31 @@
+//! `List`: the containers of a factory, in the order of their ids.
+
+use crate::manager::{Answer, Call, Outcome, World};
+use bailiwick_kernel_glue::{KernelGlue, Port};
+use bailiwick_protocol::message::{ListPage, ListRow, PAGE_ROWS, Page, Reply};
+
+pub(super) fn run<'m, G: KernelGlue, P: Port>(
+    world: World<'m, '_, G, P>,
+    call: Call,
+    page: Page,
+) -> Outcome<'m> {
+    let manager = world.manager;
+    let (_, factory) = manager.factory(&call)?;
+    let mut list = ListPage::default();
+    let rows = factory.ids.iter().skip(page.from as usize).take(PAGE_ROWS);
+    for (id, handle) in rows {
+        let Some(record) = manager.containers.get(*handle) else { continue };
+        let row = ListRow {
+            id: id.clone(),
+            status: record.oci.state().status(),
+            pid: record.visible_pid(),
+            exit: record.oci.exit(),
+        };
+        if list.rows.push(row).is_err() {
+            break;
+        }
+    }
+    let next = page.from.saturating_add(PAGE_ROWS as u32);
+    list.next = ((next as usize) < factory.ids.len()).then_some(next);
+    Ok(Answer::Reply(Reply::List(list)))
+}

@@ -1,0 +1,24 @@
+//! `Logs`: what was written, from a cursor on.
+
+use super::bad_value;
+use crate::log::Ended;
+use crate::manager::{Answer, Call, LOG_FRAME, LogWait, Outcome, World, park};
+use bailiwick_kernel_glue::{KernelGlue, Port};
+use bailiwick_protocol::error::RefusalCode;
+use bailiwick_protocol::message::{Logs, Reply, Waiting};
+
+pub(super) fn run<'m, G: KernelGlue, P: Port>(
+    world: World<'m, '_, G, P>,
+    call: Call,
+    logs: Logs,
+) -> Outcome<'m> {
+    let execution = world.manager.execution(call.object).ok_or(RefusalCode::NotFound)?;
+    let ended = execution.ended();
+    let nothing_yet = logs.cursor == execution.log.end() && ended == Ended::No;
+    if nothing_yet && logs.waiting == Waiting::Yes {
+        park(&mut execution.log_waits, LogWait { parked: call.parked, cursor: logs.cursor })?;
+        return Ok(Answer::Taken);
+    }
+    let reply = execution.log.read(logs.cursor, LOG_FRAME, ended);
+    Ok(Answer::Reply(Reply::Logs(reply.ok_or_else(|| bad_value("cursor: past the end"))?)))
+}

@@ -1,0 +1,18 @@
+//! `Processes`: the processes inside.
+
+use super::{fault, idle};
+use crate::manager::{Answer, Call, Outcome, World, kernel_key};
+use bailiwick_kernel_glue::{KernelGlue, Port};
+use bailiwick_protocol::message::{Page, Reply};
+
+pub(super) fn run<'m, G: KernelGlue, P: Port>(
+    world: World<'m, '_, G, P>,
+    call: Call,
+    page: Page,
+) -> Outcome<'m> {
+    let (handle, record) = world.manager.container(&call)?;
+    idle(record)?;
+    let page =
+        world.glue.processes(kernel_key(handle), page.from).map_err(|errno| fault(errno, "processes"))?;
+    Ok(Answer::Reply(Reply::Processes(page)))
+}

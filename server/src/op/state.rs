@@ -1,0 +1,20 @@
+//! `State`: the OCI state.
+
+use crate::manager::{Answer, Call, Outcome, World};
+use bailiwick_kernel_glue::{KernelGlue, Port};
+use bailiwick_protocol::message::{Reply, State};
+
+pub(super) fn run<'m, G: KernelGlue, P: Port>(world: World<'m, '_, G, P>, call: Call) -> Outcome<'m> {
+    let (_, record) = world.manager.container(&call)?;
+    let oci = &record.oci;
+    Ok(Answer::Reply(Reply::State(State {
+        oci_version: &oci.config().oci_version,
+        id: oci.id().as_str(),
+        status: oci.state().status(),
+        pid: record.visible_pid(),
+        bundle: oci.bundle(),
+        exit: oci.exit(),
+        created_at: oci.created_at(),
+        annotations: oci.config().annotations.len() as u32,
+    })))
+}

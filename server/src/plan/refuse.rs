@@ -1,0 +1,96 @@
+//! What a configuration may say and no step of a plan can do, or not on this kernel: refused by name.
+
+use super::unsupported;
+use crate::oci::{OciConfig, OciLinuxConfig, OciPersonalityDomain, OciProcess, OciResources};
+pub(super) use bailiwick_kernel_glue::plan::Feature;
+use bailiwick_kernel_glue::plan::Features;
+use bailiwick_protocol::error::{Refusal, RefusalCode};
+use bailiwick_protocol::message::Stdio;
+
+/// Refuses `path` unless the kernel has `feature`.
+pub(super) fn need(features: &Features, feature: Feature, path: &str) -> Result<(), Refusal> {
+    if features.features.contains(feature) { Ok(()) } else { Err(unsupported(path)) }
+}
+
+/// The first of these places that is asked for.
+fn first(places: &[(&str, bool)]) -> Result<(), Refusal> {
+    places.iter().find(|(_, asked)| *asked).map_or(Ok(()), |(path, _)| Err(unsupported(path)))
+}
+
+/// Everything the vocabulary of plans has no word for, and hooks where there are none.
+pub(super) fn what_no_step_can_do(config: &OciConfig, features: &Features) -> Result<(), Refusal> {
+    process(&config.process)?;
+    for (kind, list) in config.hooks.lists() {
+        if !list.is_empty() {
+            need(features, Feature::HOOKS, &alloc::format!("hooks.{}", kind.as_str()))?;
+        }
+    }
+    linux(&config.linux)?;
+    config.linux.resources.as_deref().map_or(Ok(()), resources)
+}
+
+fn process(process: &OciProcess) -> Result<(), Refusal> {
+    first(&[
+        ("process.consoleSize", process.terminal && process.console_size.is_some()),
+        ("process.apparmorProfile", process.apparmor_profile.is_some()),
+        ("process.selinuxLabel", process.selinux_label.is_some()),
+        ("process.scheduler", process.scheduler.is_some()),
+        ("process.ioPriority", process.io_priority.is_some()),
+        ("process.execCPUAffinity", process.exec_cpu_affinity.is_some()),
+    ])
+}
+
+fn linux(linux: &OciLinuxConfig) -> Result<(), Refusal> {
+    let personality = linux
+        .personality
+        .as_ref()
+        .is_some_and(|p| p.domain != OciPersonalityDomain::Linux || !p.flags.is_empty());
+    first(&[
+        ("linux.netDevices", !linux.net_devices.is_empty()),
+        ("linux.seccomp", linux.seccomp.is_some()),
+        ("linux.mountLabel", linux.mount_label.is_some()),
+        ("linux.intelRdt", linux.intel_rdt.is_some()),
+        ("linux.personality", personality),
+        ("linux.memoryPolicy", linux.memory_policy.is_some()),
+    ])
+}
+
+fn resources(resources: &OciResources) -> Result<(), Refusal> {
+    let memory = resources.memory.as_deref().cloned().unwrap_or_default();
+    let cpu = resources.cpu.as_deref().cloned().unwrap_or_default();
+    let block_io = resources.block_io.as_deref().is_some_and(|io| *io != Default::default());
+    let network = resources.network.as_deref().is_some_and(|network| *network != Default::default());
+    first(&[
+        ("linux.resources.memory.kernel", memory.kernel.is_some()),
+        ("linux.resources.memory.kernelTCP", memory.kernel_tcp.is_some()),
+        ("linux.resources.memory.swappiness", memory.swappiness.is_some()),
+        ("linux.resources.memory.disableOOMKiller", memory.disable_oom_killer),
+        ("linux.resources.memory.useHierarchy", memory.use_hierarchy),
+        ("linux.resources.cpu.burst", cpu.burst.is_some()),
+        ("linux.resources.cpu.realtimeRuntime", cpu.realtime_runtime.is_some()),
+        ("linux.resources.cpu.realtimePeriod", cpu.realtime_period.is_some()),
+        ("linux.resources.cpu.idle", cpu.idle.is_some()),
+        ("linux.resources.blockIO", block_io),
+        ("linux.resources.hugepageLimits", !resources.hugepage_limits.is_empty()),
+        ("linux.resources.network", network),
+        ("linux.resources.rdma", !resources.rdma.is_empty()),
+        ("linux.resources.unified", !resources.unified.is_empty()),
+    ])
+}
+
+/// Terminal and standard streams must want the same thing.
+pub(super) fn streams(config: &OciConfig, features: &Features, stdio: Stdio) -> Result<(), Refusal> {
+    let terminal = "process.terminal";
+    match (config.process.terminal, stdio) {
+        (true, Stdio::Terminal) => need(features, Feature::TERMINAL, terminal),
+        (true, _) => {
+            let text = "config.json: process.terminal: is true, and the call offers no terminal";
+            Err(Refusal::new(RefusalCode::BadValue, text))
+        }
+        (false, Stdio::Terminal) => {
+            let text = "the call offers a terminal, and config.json: process.terminal: is false";
+            Err(Refusal::new(RefusalCode::BadValue, text))
+        }
+        (false, _) => Ok(()),
+    }
+}
