@@ -6,10 +6,10 @@
 //!   Policy ──────┘
 //! ```
 //!
-//! What the plan has no step for is refused with its JSON path ([`refuse`]), never left out in silence. Then the
+//! What the plan has no step for is refused with its JSON path (`refuse`), never left out in silence. Then the
 //! steps follow one order for every kernel: group, namespaces, id maps, clocks; the new root and what is mounted
-//! and made in it ([`mounts`], [`devices`]); hooks; `pivot_root`; what needs the final root; the process itself
-//! ([`process`]).
+//! and made in it (`mounts`, `devices`); hooks; `pivot_root`; what needs the final root; the process itself
+//! (`process`).
 
 mod devices;
 mod mounts;
