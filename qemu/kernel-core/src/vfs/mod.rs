@@ -13,10 +13,45 @@
 //! File pages are frames charged to the group of whoever wrote them first. Files of the boot image are frames of
 //! the image itself until they are written: reading, mapping and running them copies nothing.
 
+mod access;
+mod attributes;
+mod data;
+mod entries;
 mod env;
 pub mod facts;
+mod image;
+mod items;
+mod made;
+mod mount;
+mod mounting;
+mod open;
+mod pivot;
+mod proc;
+mod propagation;
+mod super_block;
+mod tree;
+mod walk;
 
+pub use access::{
+    S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG, S_IFSOCK, S_ISGID, S_ISUID, S_ISVTX, Stat,
+    StatFs, Want,
+};
+pub use attributes::NewTime;
+pub use entries::{DirEntry, More, Rename, Special};
 pub use env::{Caller, Env, Frames, HEAP_RESERVE, Store, Time};
+pub use image::BootImage;
+pub use made::Made;
+pub use mount::{ATTRIBUTES, MOUNTS_MAX, MOUNTS_PER_NAMESPACE};
+pub use mounting::{NewFileSystem, Unmount};
+pub use open::{FILES_MAX, OpenFlags, Opened};
+pub use pivot::{PivotRefusal, Pivoted};
+pub use proc::{ProcFile, ProcWrite, RELEASE, VERSION};
+pub use super_block::TmpfsOptions;
+pub use tree::FsKind;
+pub use walk::{Found, From, LINKS_MAX, Last, NAME_MAX, PATH_MAX, Resolve, Target};
+
+use crate::arena::Arena;
+use alloc::collections::{BTreeMap, VecDeque};
 
 /// A mount, by position.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -64,16 +99,34 @@ pub struct Location {
     pub node: Node,
 }
 
-/// A made-up file.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub enum Made {
-    /// A namespace: what `/proc/PID/ns/X` leads to.
-    Namespace(crate::ns::NamespaceId),
+/// What a mapping does with a page.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Access {
+    /// Loads, instruction fetches, and stores into private copies.
+    Read,
+    /// Stores that the file sees.
+    Write,
 }
 
 /// All file systems, mounts, open files and namespaces.
 #[derive(Debug)]
 pub struct Vfs {
-    /// Namespaces.
+    /// Namespaces. Use `Vfs::release_namespace` and `Vfs::release_set` to give references back: the end of a
+    /// mount namespace takes its mounts apart.
     pub namespaces: crate::ns::Namespaces,
+    supers: Arena<tree::Super>,
+    entries: Arena<tree::Entry>,
+    inodes: Arena<tree::Inode>,
+    mounts: Arena<mount::Mount>,
+    files: Arena<open::OpenFile>,
+    /// What is mounted where.
+    mounted: BTreeMap<(MountId, Node), MountId>,
+    next_mount: u32,
+    next_device: u32,
+    next_group: u32,
+    /// The mount in which namespace files live that are mounted nowhere.
+    nsfs: MountId,
+    /// The mount in which files without a name live.
+    anonymous: MountId,
+    proc_writes: VecDeque<ProcWrite>,
 }

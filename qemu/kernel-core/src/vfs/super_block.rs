@@ -1,0 +1,292 @@
+//! Making file systems: the first ones, and those that mount(2) asks for.
+
+use super::data::Quota;
+use super::mount::normal;
+use super::tree::{Directory, FsKind, Kind, Owner, Super};
+use super::{EntryId, Env, Location, Made, MountId, Node, SuperId, Time, Vfs};
+use crate::arena::Arena;
+use crate::cred::{Gid, Uid};
+use crate::hw::PAGE;
+use crate::ns::{Body, NamespaceId, NamespaceSet, Namespaces};
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use bailiwick_kernel_glue::plan::MountFlags;
+use bailiwick_protocol::error::Errno;
+use core::fmt::Write;
+
+/// Inodes of a tmpfs without `nr_inodes`.
+const TMPFS_INODES: u64 = 4096;
+/// Inodes of the boot image, its own files included.
+const IMAGE_INODES: u64 = 16_384;
+/// Most inodes that `nr_inodes` can ask for.
+const INODES_MAX: u64 = 16_384;
+
+/// Options of tmpfs(5).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TmpfsOptions {
+    /// Most pages; none is unlimited (the resource group still pays for each).
+    pub pages: Option<u64>,
+    /// Most inodes.
+    pub inodes: u64,
+    /// Mode of the root directory.
+    pub mode: u32,
+    /// Owner of the root directory, by its id inside the mounting user namespace.
+    pub uid: u32,
+    /// Group of the root directory, likewise.
+    pub gid: u32,
+}
+
+impl TmpfsOptions {
+    /// Parses "size=64k,mode=755": sizes in bytes or with `k`, `m`, `g`, or in percent of `total_pages`.
+    ///
+    /// # Errors
+    /// `EINVAL` for an option that tmpfs does not know or a value that is none.
+    pub fn parse(data: &str, total_pages: u64) -> Result<Self, Errno> {
+        let mut options =
+            TmpfsOptions { pages: Some(total_pages / 2), inodes: TMPFS_INODES, mode: 0o1777, uid: 0, gid: 0 };
+        for option in data.split(',').filter(|option| !option.is_empty()) {
+            let (key, value) = option.split_once('=').unwrap_or((option, ""));
+            match key {
+                "size" => {
+                    let bytes = size(value, total_pages)?;
+                    options.pages = if bytes == 0 { None } else { Some(bytes.div_ceil(PAGE as u64)) };
+                }
+                "nr_blocks" => options.pages = Some(size(value, total_pages)?).filter(|pages| *pages > 0),
+                "nr_inodes" => {
+                    let count = size(value, total_pages)?;
+                    options.inodes = if count == 0 { INODES_MAX } else { count.min(INODES_MAX) };
+                }
+                "mode" => options.mode = u32::from_str_radix(value, 8).map_err(|_| Errno::EINVAL)? & 0o7777,
+                "uid" => options.uid = value.parse().map_err(|_| Errno::EINVAL)?,
+                "gid" => options.gid = value.parse().map_err(|_| Errno::EINVAL)?,
+                "huge" | "mpol" | "noswap" | "inode32" | "inode64" => {}
+                _ => return Err(Errno::EINVAL),
+            }
+        }
+        Ok(options)
+    }
+}
+
+fn size(text: &str, total_pages: u64) -> Result<u64, Errno> {
+    if let Some(percent) = text.strip_suffix('%') {
+        let percent: u64 = percent.parse().map_err(|_| Errno::EINVAL)?;
+        return Ok(total_pages.saturating_mul(PAGE as u64).saturating_mul(percent.min(100)) / 100);
+    }
+    let shift = match text.as_bytes().last() {
+        Some(b'k' | b'K') => 10,
+        Some(b'm' | b'M') => 20,
+        Some(b'g' | b'G') => 30,
+        _ => 0,
+    };
+    let digits = if shift == 0 { text } else { text.get(..text.len() - 1).unwrap_or("") };
+    digits.parse::<u64>().ok().and_then(|n| n.checked_mul(1 << shift)).ok_or(Errno::EINVAL)
+}
+
+impl Vfs {
+    /// The kernel's file systems at start: an empty root that cannot be left, and on it an empty directory tree
+    /// for the boot image ([`Vfs::load_image`]). Returns the first set of namespaces, held for the first process.
+    ///
+    /// # Errors
+    /// `ENOMEM` if the machine is too small.
+    pub fn new(env: &mut Env<'_>, host: &str) -> Result<(Vfs, NamespaceSet), Errno> {
+        let (namespaces, set) = Namespaces::new(host);
+        let mut vfs = Vfs {
+            namespaces,
+            supers: Arena::new(),
+            entries: Arena::new(),
+            inodes: Arena::new(),
+            mounts: Arena::new(),
+            files: Arena::new(),
+            mounted: BTreeMap::new(),
+            next_mount: 1,
+            next_device: 1,
+            next_group: 0,
+            nsfs: MountId(u32::MAX),
+            anonymous: MountId(u32::MAX),
+            proc_writes: alloc::collections::VecDeque::new(),
+        };
+        let user = set.user;
+        let nsfs = vfs.new_super(FsKind::Nsfs, user, env.frames.time());
+        vfs.super_mut(nsfs)?.root = Node::Made(nsfs, Made::Namespace(user));
+        vfs.namespaces.hold(user);
+        vfs.nsfs =
+            vfs.new_mount(nsfs, Node::Made(nsfs, Made::Namespace(user)), MountFlags::empty(), "nsfs")?;
+        let anonymous = vfs.new_stored_super(env, FsKind::Tmpfs, user, root_owner(0o1777))?;
+        vfs.anonymous = vfs.mount_super(anonymous, MountFlags::NOEXEC, "shmem")?;
+
+        let bottom = vfs.new_stored_super(env, FsKind::Rootfs, user, root_owner(0o755))?;
+        let bottom = vfs.mount_super(bottom, MountFlags::empty(), "rootfs")?;
+        let image = vfs.new_stored_super(env, FsKind::Image, user, root_owner(0o755))?;
+        vfs.super_mut(image)?.inodes.max = Some(IMAGE_INODES);
+        let image = vfs.mount_super(image, MountFlags::empty(), "image")?;
+        let bottom_root = vfs.mount_root(bottom)?;
+        vfs.attach_mount(image, bottom_root)?;
+        vfs.adopt(bottom, set.mount)?;
+        if let Some(Body::Mount { root }) = vfs.namespaces.body_mut(set.mount) {
+            *root = Some(bottom);
+        }
+        Ok((vfs, set))
+    }
+
+    fn new_super(&mut self, kind: FsKind, user_namespace: NamespaceId, made: Time) -> SuperId {
+        let device = self.next_device;
+        self.next_device = self.next_device.wrapping_add(1);
+        SuperId(self.supers.insert(Super {
+            kind,
+            device,
+            mounts: 0,
+            read_only: false,
+            pages: Quota { used: 0, max: None },
+            inodes: Quota { used: 0, max: Some(TMPFS_INODES) },
+            root: Node::Stored(EntryId(u32::MAX)),
+            next_inode: 2,
+            options: String::new(),
+            pid_namespace: None,
+            user_namespace,
+            made,
+        }))
+    }
+
+    fn new_stored_super(
+        &mut self,
+        env: &mut Env<'_>,
+        kind: FsKind,
+        user_namespace: NamespaceId,
+        owner: Owner,
+    ) -> Result<SuperId, Errno> {
+        let now = env.frames.time();
+        let id = self.new_super(kind, user_namespace, now);
+        let root = self
+            .new_inode(env.frames, id, owner, Kind::Directory(Directory::default()))
+            .and_then(|inode| self.new_entry(None, b"/", inode, now));
+        match root {
+            Ok(root) => {
+                self.super_mut(id)?.root = Node::Stored(root);
+                Ok(id)
+            }
+            Err(errno) => {
+                self.supers.remove(id.0);
+                Err(errno)
+            }
+        }
+    }
+
+    fn mount_super(&mut self, id: SuperId, flags: MountFlags, source: &str) -> Result<MountId, Errno> {
+        let root = self.super_of(id)?.root;
+        self.new_mount(id, root, normal(flags), source)
+    }
+
+    /// Makes a file system of type `kind` and a mount of it, attached nowhere. `who` is in the namespaces `set`.
+    ///
+    /// # Errors
+    /// `EINVAL` for options the type does not know, `ENOSPC` and `ENOMEM` at bounds.
+    pub(crate) fn make_file_system(
+        &mut self,
+        env: &mut Env<'_>,
+        kind: FsKind,
+        set: &NamespaceSet,
+        flags: MountFlags,
+        source: &str,
+        data: &str,
+    ) -> Result<MountId, Errno> {
+        env.frames.room()?;
+        let total = env.processes.machine().total_frames;
+        let user = set.user;
+        let id = match kind {
+            FsKind::Tmpfs => {
+                let options = TmpfsOptions::parse(data, if total == 0 { 1 << 20 } else { total })?;
+                self.new_tmpfs(env, options, user)?
+            }
+            FsKind::Mqueue => self.new_stored_super(env, kind, user, self.inside_root(user, 0o1777))?,
+            FsKind::Devpts => self.new_stored_super(env, kind, user, self.inside_root(user, 0o755))?,
+            FsKind::Proc | FsKind::Sysfs | FsKind::Cgroup | FsKind::Cgroup2 => {
+                let id = self.new_super(kind, user, env.frames.time());
+                let group = match self.namespaces.body(set.cgroup) {
+                    Some(Body::Cgroup { root }) => *root,
+                    _ => crate::memory::GroupId::ROOT,
+                };
+                let root = Made::root(kind, group).ok_or(Errno::ENODEV)?;
+                let fs = self.super_mut(id)?;
+                fs.root = Node::Made(id, root);
+                fs.read_only = kind != FsKind::Proc;
+                if kind == FsKind::Cgroup {
+                    fs.options = made_options(data);
+                }
+                if kind == FsKind::Proc {
+                    fs.pid_namespace = Some(set.pid);
+                    self.namespaces.hold(set.pid);
+                }
+                id
+            }
+            FsKind::Rootfs | FsKind::Image | FsKind::Nsfs => return Err(Errno::ENODEV),
+        };
+        if flags.contains(MountFlags::RDONLY) {
+            self.super_mut(id)?.read_only = true;
+        }
+        self.mount_super(id, flags, source).inspect_err(|_| self.end_super(env.frames, id))
+    }
+
+    fn inside_root(&self, user: NamespaceId, mode: u32) -> Owner {
+        let uid = self.namespaces.user(user).and_then(|u| u.map_into(0)).unwrap_or(Uid::ROOT);
+        let gid = self.namespaces.user(user).and_then(|u| u.map_group_into(0)).unwrap_or(Gid::ROOT);
+        Owner { uid, gid, mode }
+    }
+
+    fn new_tmpfs(
+        &mut self,
+        env: &mut Env<'_>,
+        options: TmpfsOptions,
+        user: NamespaceId,
+    ) -> Result<SuperId, Errno> {
+        let ids = self.namespaces.user(user).ok_or(Errno::EINVAL)?;
+        let uid = ids.map_into(options.uid).ok_or(Errno::EINVAL)?;
+        let gid = ids.map_group_into(options.gid).ok_or(Errno::EINVAL)?;
+        let id = self.new_stored_super(env, FsKind::Tmpfs, user, Owner { uid, gid, mode: options.mode })?;
+        let fs = self.super_mut(id)?;
+        fs.pages.max = options.pages;
+        fs.inodes.max = Some(options.inodes);
+        let mut shown = String::new();
+        if let Some(pages) = options.pages {
+            let _ = write!(shown, ",size={}k", pages * 4);
+        }
+        let _ = write!(shown, ",nr_inodes={}", options.inodes);
+        if options.mode != 0o1777 {
+            let _ = write!(shown, ",mode={:o}", options.mode);
+        }
+        for (key, value) in [("uid", options.uid), ("gid", options.gid)] {
+            if value != 0 {
+                let _ = write!(shown, ",{key}={value}");
+            }
+        }
+        fs.options = shown;
+        Ok(id)
+    }
+
+    /// A file without a name (memfd_create(2), shared anonymous memory): the root of nothing, gone with its last
+    /// holder.
+    pub(crate) fn nameless(
+        &mut self,
+        env: &mut Env<'_>,
+        owner: Owner,
+        kind: Kind,
+    ) -> Result<Location, Errno> {
+        let file_system = self.mount_of(self.anonymous)?.file_system;
+        let now = env.frames.time();
+        let inode = self.new_inode(env.frames, file_system, owner, kind)?;
+        let entry = self.new_entry(None, b"", inode, now)?;
+        Ok(Location { mount: self.anonymous, node: Node::Stored(entry) })
+    }
+}
+
+fn root_owner(mode: u32) -> Owner {
+    Owner { uid: Uid::ROOT, gid: Gid::ROOT, mode }
+}
+
+/// Controllers that a version 1 mount was asked for, as `mountinfo` shows them.
+fn made_options(data: &str) -> String {
+    data.split(',').filter(|word| !word.is_empty()).fold(String::new(), |mut shown, word| {
+        shown.push(',');
+        shown.push_str(word);
+        shown
+    })
+}
