@@ -207,7 +207,7 @@ impl Vfs {
         let (set, clear) = (set & ATTRIBUTES, clear & ATTRIBUTES);
         for id in &all {
             let mount = self.mount_of(*id)?;
-            if !(mount.locked_flags & clear - set).is_empty() {
+            if !(mount.locked_flags & (clear - set)).is_empty() {
                 return Err(Errno::EPERM);
             }
         }
