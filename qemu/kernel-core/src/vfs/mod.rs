@@ -29,6 +29,8 @@ mod pivot;
 mod proc;
 mod propagation;
 mod super_block;
+#[cfg(test)]
+mod tests;
 mod tree;
 mod walk;
 

@@ -410,3 +410,8 @@ fn namespace_named(env: &Env<'_>, process: ProcessId, name: &str) -> Option<Name
         _ => Kind::ALL.into_iter().find(|kind| kind.proc_name() == name).map(|kind| set.get(kind)),
     }
 }
+
+#[cfg(test)]
+pub(super) const fn tables() -> (&'static [Item], &'static [Item]) {
+    (TOP, FILES)
+}
