@@ -120,7 +120,7 @@ impl Vfs {
         }
     }
 
-    /// "net:[4026531840]"
+    /// `net:[4026531840]`
     pub(crate) fn namespace_text(&self, id: NamespaceId) -> Vec<u8> {
         let kind = self.namespaces.kind(id).map_or("", |kind| kind.proc_name());
         format!("{kind}:[{}]", self.namespaces.number(id)).into_bytes()
