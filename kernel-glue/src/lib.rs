@@ -18,6 +18,8 @@ pub mod glue;
 pub mod plan;
 pub mod port;
 
+#[cfg(feature = "contract")]
+pub mod contract;
 #[cfg(feature = "model")]
 pub mod model;
 

@@ -21,6 +21,8 @@
 
 mod container;
 mod directory;
+#[cfg(feature = "contract")]
+mod fixture;
 mod glue;
 mod objects;
 mod process;
@@ -28,6 +30,8 @@ mod script;
 mod time;
 
 pub use directory::{COMMANDS, Directory, Mode};
+#[cfg(feature = "contract")]
+pub use fixture::ModelFixture;
 pub use objects::Census;
 
 use crate::glue::{ContainerKey, Event};
