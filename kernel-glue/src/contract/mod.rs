@@ -1,6 +1,6 @@
 //! The contract: one suite that every backend must pass.
 //!
-//! Each case is a promise of [`KernelGlue`](crate::KernelGlue), tried on a real container of a backend. A backend
+//! Each case is a promise of [`KernelGlue`], tried on a real container of a backend. A backend
 //! brings a [`Fixture`]: the backend itself, the bundle of [`bundle::ENTRIES`], and a count of the kernel's
 //! objects. After each case every container it made is destroyed, and the count must be what it was before.
 //!
