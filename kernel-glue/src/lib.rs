@@ -15,6 +15,8 @@
 extern crate alloc;
 
 pub mod glue;
+#[cfg(feature = "linux")]
+pub mod linux;
 pub mod plan;
 pub mod port;
 
