@@ -274,10 +274,12 @@ impl Linux {
                 "remove the container: a process in its control group does not end",
             ));
         }
-        self.put_down(&mut container.first);
+        // The first process of a PID namespace ends only when all others there were waited for, and those that
+        // were started later are this process's children: they come first.
         for (_, mut process) in core::mem::take(&mut container.execs) {
             self.put_down(&mut process);
         }
+        self.put_down(&mut container.first);
         if let Some(mut group) = container.group.take() {
             group.remove();
         }

@@ -1,7 +1,8 @@
 //! Finding a container's program, so that what is wrong with it is told before the gate, not after.
 
-use super::fault::{Context, Fault, Outcome, errno};
+use super::fault::{Context, Fault, Outcome};
 use super::path::{Root, kind};
+use super::sys::may_execute;
 use alloc::format;
 use alloc::string::{String, ToString};
 use bailiwick_protocol::error::Errno;
@@ -9,7 +10,7 @@ use elf::endian::AnyEndian;
 use elf::file::{Class, FileHeader, parse_ident};
 use elf::segment::SegmentTable;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{Access, AtFlags, FileType, OFlags};
+use rustix::fs::{FileType, OFlags};
 use rustix::io::Errno as Raw;
 
 /// As much of a file as is looked at: program headers stand at its beginning.
@@ -84,11 +85,7 @@ fn check(root: &Root, path: &str, program: &str, depth: usize) -> Outcome<(Owned
         FileType::Directory => return Err(Fault::new(Errno::EACCES, format!("{}: is a directory", what()))),
         _ => return Err(Fault::new(Errno::EACCES, format!("{}: is no regular file", what()))),
     }
-    let flags = AtFlags::EMPTY_PATH | AtFlags::EACCESS;
-    match rustix::fs::accessat(&file, "", Access::EXEC_OK, flags) {
-        Ok(()) => {}
-        Err(e) => return Err(Fault::new(errno(e), format!("{}: is not executable", what()))),
-    }
+    may_execute(file.as_fd()).context(|| format!("{}: is not executable", what()))?;
     // A file may be executable and not readable; then the kernel's own check at execve has to do.
     let Ok(readable) = root.open(path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY) else {
         return Ok((file, ProgramKind::Binary));

@@ -156,6 +156,14 @@ pub(super) fn send_signal(pidfd: BorrowedFd<'_>, signal: u8) -> io::Result<()> {
     .map(drop)
 }
 
+/// Whether this process, with the identity it has now, may execute the file behind a descriptor (faccessat2(2)).
+pub(super) fn may_execute(file: BorrowedFd<'_>) -> io::Result<()> {
+    let flags = libc::AT_EMPTY_PATH | libc::AT_EACCESS;
+    // SAFETY: the path is a NUL-terminated constant; nothing is written.
+    check(unsafe { libc::syscall(libc::SYS_faccessat2, file.as_raw_fd(), c"".as_ptr(), libc::X_OK, flags) })
+        .map(drop)
+}
+
 /// setrlimit(2) by number.
 pub(super) fn set_rlimit(resource: u8, soft: u64, hard: u64) -> io::Result<()> {
     let limit = libc::rlimit64 { rlim_cur: soft, rlim_max: hard };
