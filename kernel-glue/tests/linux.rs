@@ -5,13 +5,12 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use bailiwick_kernel_glue::linux::Linux;
+use bailiwick_kernel_glue::linux::{Directory, Linux};
 use bailiwick_kernel_glue::plan::*;
 use bailiwick_kernel_glue::*;
 use bailiwick_protocol::error::Errno;
 use bailiwick_protocol::message::{Exit, Scope, Stdio, Waiting};
 use std::fs;
-use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 const KEY: ContainerKey = ContainerKey(1);
@@ -32,8 +31,8 @@ impl Bundle {
         std::os::unix::fs::symlink("busybox", path.join("rootfs/bin/sh")).unwrap();
         Bundle { path }
     }
-    fn directory(&self) -> OwnedFd {
-        fs::File::open(&self.path).unwrap().into()
+    fn directory(&self) -> Directory {
+        Directory::new(fs::File::open(&self.path).unwrap().into())
     }
 }
 impl Drop for Bundle {
@@ -343,4 +342,5 @@ fn main() {
         test(&mut glue);
         println!("test {name} ... ok");
     }
+    println!("test result: ok. {} passed; 0 failed; 0 ignored", tests.len());
 }

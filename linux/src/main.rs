@@ -1,44 +1,61 @@
-//! The `bailiwick` command. So far it does one thing: `bailiwick check DIR` says whether a bundle's `config.json`
-//! follows the OCI runtime specification, and if not, in one line, what breaks it.
+//! The `bailiwick` command: OCI bundles on Linux, through the server, embedded over the loopback channel.
 //!
-//! Exit status: 0 the configuration is valid, 1 it is not or cannot be read, 2 the command line is wrong.
+//! ```text
+//!   command line ──► Factory · Container (client) ──► loopback ──► Manager ──► KernelGlue on Linux
+//! ```
+//!
+//! The command is an ordinary client: it holds the root factory's capability, because whoever may start it as root
+//! has that authority anyway. Exit status: that of the container's program for `run`; 0 done, 1 refused with one
+//! line on standard error, 2 the command line is wrong.
 
-use bailiwick_server::oci::{CONFIG_MAX, ValidConfig};
-use std::fs::File;
-use std::io::{self, Read};
-use std::path::Path;
+mod check;
+mod failure;
+mod run;
+mod server;
+mod signals;
+
+use clap::{Parser, Subcommand};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Reads the bundle's configuration, no more than the server would.
-fn read_config(bundle: &Path) -> io::Result<String> {
-    let mut text = String::new();
-    let limit = CONFIG_MAX as u64;
-    File::open(bundle.join("config.json"))?.take(limit + 1).read_to_string(&mut text)?;
-    if text.len() > CONFIG_MAX {
-        return Err(io::Error::other(format!("larger than {CONFIG_MAX} bytes")));
-    }
-    Ok(text)
+/// Runs OCI bundles on Linux.
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
 }
 
-/// The one line that says what is wrong with the bundle's configuration.
-fn check(bundle: &Path) -> Result<(), String> {
-    let text = read_config(bundle).map_err(|error| format!("{}/config.json: {error}", bundle.display()))?;
-    ValidConfig::parse(&text).map(drop).map_err(|error| error.to_string())
+#[derive(Subcommand)]
+enum Command {
+    /// Say whether a bundle's config.json follows the OCI runtime specification.
+    Check {
+        /// Directory with a config.json.
+        bundle: PathBuf,
+    },
+    /// Print the kernel steps that running a bundle would take, without doing any.
+    Plan {
+        /// Directory with a config.json and a root file system.
+        bundle: PathBuf,
+    },
+    /// Create a container, start it, wait for it and remove it. Its streams are this command's own.
+    Run {
+        /// Directory with a config.json and a root file system.
+        #[arg(short, long, default_value = ".")]
+        bundle: PathBuf,
+        /// The container's id.
+        id: String,
+    },
 }
 
 fn main() -> ExitCode {
-    let arguments: Vec<_> = std::env::args_os().skip(1).collect();
-    match arguments.as_slice() {
-        [verb, bundle] if verb == "check" => match check(Path::new(bundle)) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(line) => {
-                eprintln!("bailiwick: {line}");
-                ExitCode::FAILURE
-            }
-        },
-        _ => {
-            eprintln!("usage: bailiwick check BUNDLE\n\nBUNDLE is a directory with a config.json.");
-            ExitCode::from(2)
-        }
-    }
+    let outcome = match Arguments::parse().command {
+        Command::Check { bundle } => check::check(&bundle).map(|()| ExitCode::SUCCESS),
+        Command::Plan { bundle } => run::plan(&bundle).map(|()| ExitCode::SUCCESS),
+        Command::Run { bundle, id } => run::run(&bundle, &id).map(ExitCode::from),
+    };
+    outcome.unwrap_or_else(|failure| {
+        eprintln!("bailiwick: {failure}");
+        ExitCode::FAILURE
+    })
 }

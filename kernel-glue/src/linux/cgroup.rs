@@ -437,7 +437,7 @@ fn make_directory(hierarchy: &Hierarchy, parent: &str, path: &str) -> Outcome<Di
     // Another container of the same parent may be leaving and take the empty parent along: begin again then.
     for _ in 0..100 {
         match try_directory(hierarchy, &names) {
-            Err(Raw::NOENT) => {}
+            Err(Raw::NOENT | Raw::NODEV) => {}
             Err(Raw::EXIST) => {
                 return Err(refuse(
                     Errno::EEXIST,
@@ -463,9 +463,7 @@ fn try_directory(hierarchy: &Hierarchy, names: &[&str]) -> rustix::io::Result<Di
             Err(e) => return Err(e),
         };
         let next = open_directory(current.as_fd(), name)?;
-        if made {
-            inherit_cpuset(hierarchy, current.as_fd(), next.as_fd())?;
-        }
+        inherit_cpuset(hierarchy, current.as_fd(), next.as_fd())?;
         delegate(hierarchy, next.as_fd())?;
         let up = core::mem::replace(&mut current, next);
         if made || *name == DEFAULT_PARENT {
@@ -481,13 +479,19 @@ fn try_directory(hierarchy: &Hierarchy, names: &[&str]) -> rustix::io::Result<Di
 }
 
 /// A new cpuset of version 1 is empty, and takes no process before it got CPUs and memory nodes (cpuset(7)).
+///
+/// Whoever made the group may not have come so far yet, so an empty one is filled by whoever passes through.
 fn inherit_cpuset(hierarchy: &Hierarchy, from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> rustix::io::Result<()> {
     if hierarchy.version == Version::Two || !hierarchy.controllers.iter().any(|c| c == "cpuset") {
         return Ok(());
     }
     for file in ["cpuset.cpus", "cpuset.mems"] {
         let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
-        let value = read_text(open_below(from, file, OFlags::RDONLY, Mode::empty(), resolve)?)?;
+        let read = |group| read_text(open_below(group, file, OFlags::RDONLY, Mode::empty(), resolve)?);
+        if !read(to)?.trim().is_empty() {
+            continue;
+        }
+        let value = read(from)?;
         write_once(open_below(to, file, OFlags::WRONLY, Mode::empty(), resolve)?, value.trim())?;
     }
     Ok(())

@@ -44,6 +44,7 @@ use crate::plan::{Features, Plan, ProcessPlan};
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::format;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use bailiwick_protocol::error::Errno;
 use bailiwick_protocol::message::{Nanos, ProcessPage, ProcessRow, Scope, Statistics, Waiting};
@@ -76,6 +77,9 @@ impl From<Fault> for StepFault {
         StepFault { step: None, errno: fault.errno, what: fault.what }
     }
 }
+
+/// Authority over a directory: an open descriptor of it, shared by its copies.
+pub type Directory = Arc<OwnedFd>;
 
 impl AsFd for Linux {
     /// Becomes readable when [`KernelGlue::next_event`] may have something to tell. Events that were found beside
@@ -145,7 +149,12 @@ impl Linux {
         Ok(Process { child, token, exit: None, output })
     }
 
-    fn start_preparing(&mut self, key: ContainerKey, bundle: OwnedFd, plan: &Plan) -> Result<(), StepFault> {
+    fn start_preparing(
+        &mut self,
+        key: ContainerKey,
+        bundle: &Directory,
+        plan: &Plan,
+    ) -> Result<(), StepFault> {
         if self.containers.contains_key(&key) {
             return Err(Fault::new(Errno::EEXIST, format!("container {} exists already", key.0)).into());
         }
@@ -271,7 +280,7 @@ fn inner_pid(proc: &Proc, pid: u32) -> Option<u32> {
 }
 
 impl KernelGlue for Linux {
-    type Directory = OwnedFd;
+    type Directory = Directory;
 
     fn features(&self) -> Features {
         self.features
@@ -283,7 +292,12 @@ impl KernelGlue for Linux {
         Nanos(seconds.saturating_mul(1_000_000_000).saturating_add(u64::try_from(t.tv_nsec).unwrap_or(0)))
     }
 
-    fn read_bundle(&mut self, directory: &OwnedFd, path: &str, limit: usize) -> Result<Vec<u8>, BundleError> {
+    fn read_bundle(
+        &mut self,
+        directory: &Directory,
+        path: &str,
+        limit: usize,
+    ) -> Result<Vec<u8>, BundleError> {
         let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
         let file =
@@ -308,8 +322,8 @@ impl KernelGlue for Linux {
         if bytes.len() > limit { Err(BundleError::TooLarge) } else { Ok(bytes) }
     }
 
-    fn prepare(&mut self, key: ContainerKey, bundle: OwnedFd, plan: &Plan) -> Progress<Prepared> {
-        match self.start_preparing(key, bundle, plan) {
+    fn prepare(&mut self, key: ContainerKey, bundle: Directory, plan: &Plan) -> Progress<Prepared> {
+        match self.start_preparing(key, &bundle, plan) {
             Ok(()) => Progress::Later,
             Err(fault) => Progress::Done(Err(fault)),
         }
