@@ -61,8 +61,8 @@ pub enum Console {
     Interactive,
     /// Nobody does: wait until every expectation is met or missed, print the table, power off.
     Summary,
-    /// The shell runs these lines one after the other, then powers off.
-    Commands(Vec<String>),
+    /// The shell runs these commands, divided by `;`, one after the other, then powers off.
+    Commands(String),
 }
 
 /// A checked manifest.

@@ -109,23 +109,24 @@ fn fault<T>(span: Range<usize>, message: impl Into<String>) -> Result<T, Fault> 
 /// Reads and checks a manifest.
 ///
 /// After success ids are valid and unique, every `after` names a container of this manifest that is started at
-/// boot, there is no circle, and rights and signals exist.
+/// boot, there is no circle, rights and signals exist, and so does every bundle by the word of `bundle_exists`.
 ///
 /// # Errors
 /// [`ManifestError`] for the first thing that is wrong. Keys that are not known are an error.
-pub fn parse(text: &str) -> Result<Manifest, ManifestError> {
+pub fn parse(text: &str, bundle_exists: impl Fn(&str) -> bool) -> Result<Manifest, ManifestError> {
     let file: File = toml::from_str(text).map_err(|error| ManifestError {
         line: line_of(text, error.span().unwrap_or(0..0)),
         message: error.message().trim().replace('\n', ", "),
     })?;
-    check(file).map_err(|Fault(span, message)| ManifestError { line: line_of(text, span), message })
+    check(file, &bundle_exists)
+        .map_err(|Fault(span, message)| ManifestError { line: line_of(text, span), message })
 }
 
 fn line_of(text: &str, span: Range<usize>) -> usize {
     1 + text.bytes().take(span.start).filter(|byte| *byte == b'\n').count()
 }
 
-fn check(file: File) -> Result<Manifest, Fault> {
+fn check(file: File, bundle_exists: &dyn Fn(&str) -> bool) -> Result<Manifest, Fault> {
     if let Some(extra) = file.container.get(CONTAINERS_MAX) {
         return fault(extra.span(), format!("more than {CONTAINERS_MAX} containers"));
     }
@@ -137,7 +138,7 @@ fn check(file: File) -> Result<Manifest, Fault> {
     let containers = file
         .container
         .into_iter()
-        .map(|raw| container(raw.into_inner(), &starts))
+        .map(|raw| container(raw.into_inner(), &starts, bundle_exists))
         .collect::<Result<Vec<_>, _>>()?;
     no_circle(&containers, &spans)?;
     let processes =
@@ -155,7 +156,11 @@ fn unique<'a>(what: &str, names: impl Iterator<Item = &'a Spanned<String>>) -> R
     Ok(())
 }
 
-fn container(raw: RawContainer, starts: &BTreeMap<String, Start>) -> Result<Container, Fault> {
+fn container(
+    raw: RawContainer,
+    starts: &BTreeMap<String, Start>,
+    bundle_exists: &dyn Fn(&str) -> bool,
+) -> Result<Container, Fault> {
     if let Err(error) = ContainerId::new(raw.id.as_ref()) {
         return fault(raw.id.span(), format!("id {:?}: {error}", raw.id.as_ref()));
     }
@@ -168,7 +173,7 @@ fn container(raw: RawContainer, starts: &BTreeMap<String, Start>) -> Result<Cont
     let drill = raw.drill.map(drill).transpose()?;
     let expect = raw.expect.map_or(Ok(Expect::Exit(0)), expect)?;
     Ok(Container {
-        bundle: bundle_name(raw.bundle)?,
+        bundle: bundle_name(raw.bundle, bundle_exists)?,
         id: raw.id.into_inner(),
         start: raw.start,
         after,
@@ -183,11 +188,18 @@ pub fn is_bundle_name(name: &str) -> bool {
     !name.is_empty() && name.len() <= 255 && name != "." && name != ".." && !name.contains(['/', '\0'])
 }
 
-fn bundle_name(bundle: Spanned<String>) -> Result<String, Fault> {
-    if is_bundle_name(bundle.as_ref()) {
-        return Ok(bundle.into_inner());
+fn bundle_name(bundle: Spanned<String>, exists: &dyn Fn(&str) -> bool) -> Result<String, Fault> {
+    let name = bundle.as_ref();
+    if !is_bundle_name(name) {
+        return fault(bundle.span(), format!("bundle {name:?}: not a name under /bundles"));
     }
-    fault(bundle.span(), format!("bundle {:?}: not a name under /bundles", bundle.as_ref()))
+    if !exists(name) {
+        return fault(
+            bundle.span(),
+            format!("no bundle is called {name:?}: pack it with --bundle {name}=DIRECTORY"),
+        );
+    }
+    Ok(bundle.into_inner())
 }
 
 fn dependency(

@@ -31,13 +31,13 @@ console = true
 "#;
 
 fn refused(text: &str) -> (usize, String) {
-    let error = parse(text).expect_err("the manifest is wrong");
+    let error = parse(text, |name| name != "absent").expect_err("the manifest is wrong");
     (error.line, error.message)
 }
 
 #[test]
 fn a_full_manifest_is_read() {
-    let manifest = parse(GOOD).unwrap();
+    let manifest = parse(GOOD, |_| true).unwrap();
     let [db, web, init] = manifest.containers.as_slice() else { panic!("three containers") };
     assert_eq!((db.restart.policy, db.restart.max, db.restart.backoff_ms), (Policy::OnFailure, 3, 50));
     assert_eq!(db.drill.map(|d| d.signal), Some(9));
@@ -50,8 +50,8 @@ fn a_full_manifest_is_read() {
 #[test]
 fn the_compiled_form_reads_back_as_it_was() {
     let boot = Boot {
-        manifest: parse(GOOD).unwrap(),
-        console: Console::Commands(vec!["list".into(), "state db".into()]),
+        manifest: parse(GOOD, |_| true).unwrap(),
+        console: Console::Commands("list; state db".into()),
     };
     let bytes = boot.encode().unwrap();
     assert_eq!(Boot::decode(&bytes), Ok(boot));
@@ -61,9 +61,10 @@ fn the_compiled_form_reads_back_as_it_was() {
 #[test]
 fn errors_name_the_line() {
     let head = "[[container]]\nid = \"a\"\n";
-    let cases: [(&str, usize, &str); 13] = [
+    let cases: [(&str, usize, &str); 14] = [
         ("bundle = \"b\"\ncolour = 3\n", 4, "unknown field `colour`"),
         ("", 1, "missing field `bundle`"),
+        ("bundle = \"absent\"\n", 3, "no bundle is called"),
         ("bundle = 5\n", 3, "invalid type"),
         ("bundle = \"b/c\"\n", 3, "not a name under /bundles"),
         ("bundle = \"b\"\nstart = \"later\"\n", 4, "unknown variant `later`"),

@@ -1,0 +1,92 @@
+//! What was asked for on the command line.
+
+use bailiwick_manifest::parse::is_bundle_name;
+use clap::{Parser, ValueEnum};
+use std::path::PathBuf;
+
+/// Builds everything, packs the boot image and boots it in QEMU.
+///
+/// With a terminal on standard input the shell prompts, once the manifest's containers are up; `poweroff` or
+/// Ctrl-] x leaves. Without one a table of the containers is printed and the machine powers off; the exit status is
+/// 0 only if each of them did what the manifest expects.
+#[derive(Parser, Clone, Debug)]
+#[command(name = "./qemu/run", max_term_width = 110)]
+pub struct Args {
+    /// Packs the OCI bundle in the host's directory DIR as /bundles/NAME; may be given more than once
+    #[arg(long, value_name = "NAME=DIR", value_parser = bundle)]
+    pub bundle: Vec<NamedBundle>,
+    /// Boots this manifest instead of qemu/manifest.toml
+    #[arg(long, value_name = "FILE")]
+    pub manifest: Option<PathBuf>,
+    /// Has the shell run these commands, divided by ";", then powers off; the exit status is 0 only if each
+    /// succeeded
+    #[arg(long, value_name = "'CMD; CMD; …'")]
+    pub exec: Option<String>,
+    /// Stops the machine after this time (60 when nobody sits at it, 28800 otherwise); the exit status is 124
+    #[arg(long, value_name = "SECONDS")]
+    pub timeout: Option<u32>,
+    /// Memory of the machine
+    #[arg(long, value_name = "MIB", default_value_t = 64, value_parser = clap::value_parser!(u32).range(8..=4096))]
+    pub memory: u32,
+    /// The machine: the one that starts fastest, or a PC
+    #[arg(long, value_enum, default_value_t = Machine::Microvm)]
+    pub machine: Machine,
+    /// Counts instructions: one tick of the time-stamp counter each, the same in every run
+    #[arg(long)]
+    pub icount: bool,
+    /// Waits for a debugger on 127.0.0.1:1234 before the first instruction
+    #[arg(long)]
+    pub gdb: bool,
+    /// Writes a GRUB image that boots the same system on PC hardware (console on the first serial port), instead of
+    /// booting it here
+    #[arg(long, value_name = "FILE")]
+    pub iso: Option<PathBuf>,
+}
+
+/// Machines of QEMU that the kernel knows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum Machine {
+    /// QEMU's minimal machine.
+    Microvm,
+    /// A PC of about 2009, with PCI Express.
+    Q35,
+}
+
+/// A directory of the host and the name it is packed under.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NamedBundle {
+    /// The name under /bundles.
+    pub name: String,
+    /// The directory.
+    pub directory: PathBuf,
+}
+
+fn bundle(text: &str) -> Result<NamedBundle, String> {
+    let (name, directory) = text.split_once('=').ok_or("NAME=DIR is expected")?;
+    if !is_bundle_name(name) {
+        return Err(format!("{name:?} cannot be a name under /bundles"));
+    }
+    if !PathBuf::from(directory).is_dir() {
+        return Err(format!("{directory}: no such directory"));
+    }
+    Ok(NamedBundle { name: name.to_owned(), directory: directory.into() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        use clap::CommandFactory;
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn a_bundle_needs_a_name_and_a_directory_that_exists() {
+        assert_eq!(bundle("a=/").map(|b| b.name), Ok("a".to_owned()));
+        for wrong in ["a", "=/", "a/b=/", "..=/", "a=/does/not/exist", "a=/etc/passwd"] {
+            assert!(bundle(wrong).is_err(), "{wrong}");
+        }
+    }
+}

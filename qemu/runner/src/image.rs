@@ -1,0 +1,98 @@
+//! The boot image: programs, compiled manifest, bundles.
+
+use crate::args::{Args, NamedBundle};
+use crate::bundles::{self, Busybox};
+use crate::cpio;
+use crate::programs::{self, NATIVE};
+use crate::tree::{Kind, Node, Tree};
+use anyhow::{Context, Result, anyhow};
+use bailiwick_manifest::{BOOT_PATH, Boot, Console, Manifest, parse};
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// What the image needs of the host.
+#[derive(Debug)]
+pub struct Sources {
+    /// The folder with the built programs.
+    pub programs: PathBuf,
+    /// The folder with the default bundles' configurations.
+    pub bundles: PathBuf,
+    /// The manifest.
+    pub manifest: PathBuf,
+}
+
+impl Sources {
+    /// Those of this workspace, with the manifest that was asked for.
+    pub fn of_workspace(programs: PathBuf, manifest: Option<&Path>) -> Sources {
+        let qemu = programs::workspace().join("qemu");
+        Sources {
+            programs,
+            manifest: manifest.map_or(qemu.join("manifest.toml"), Path::to_owned),
+            bundles: qemu.join("bundles"),
+        }
+    }
+}
+
+/// What happens on the console of a machine started with these arguments.
+pub fn console(args: &Args, terminal: Terminal) -> Console {
+    match (&args.exec, terminal) {
+        (Some(commands), _) => Console::Commands(commands.clone()),
+        (None, Terminal::Present) => Console::Interactive,
+        (None, Terminal::Absent) => Console::Summary,
+    }
+}
+
+/// Whether somebody sits at the console.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Terminal {
+    /// Standard input is a terminal.
+    Present,
+    /// It is not.
+    Absent,
+}
+
+/// Packs the image.
+///
+/// # Errors
+/// A file cannot be read, or the manifest is wrong: then with its line.
+pub fn pack(sources: &Sources, extra: &[NamedBundle], console: Console) -> Result<Vec<u8>> {
+    let defaults = bundles::names(&sources.bundles)?;
+    let names: BTreeSet<&str> =
+        defaults.iter().map(String::as_str).chain(extra.iter().map(|bundle| bundle.name.as_str())).collect();
+    let manifest = manifest(&sources.manifest, &names)?;
+    let mut tree = Tree::default();
+    for directory in ["bundles", "dev", "etc", "proc", "run/containers", "sbin", "sys", "tmp"] {
+        tree.directories(directory);
+    }
+    for name in NATIVE {
+        let program = programs::stripped(&sources.programs.join(name))?;
+        tree.add(format!("sbin/{name}"), Node::new(0o755, Kind::File(program)));
+    }
+    let boot = Boot { manifest, console }
+        .encode()
+        .map_err(|error| anyhow!("cannot compile the manifest: {error}"))?;
+    tree.add(BOOT_PATH.trim_start_matches('/'), Node::new(0o444, Kind::File(boot)));
+    add_bundles(&mut tree, sources, &defaults, extra)?;
+    cpio::pack(&tree)
+}
+
+fn add_bundles(tree: &mut Tree, sources: &Sources, defaults: &[String], extra: &[NamedBundle]) -> Result<()> {
+    let mut busybox = Busybox::installed()?;
+    let replaced = |name: &str| extra.iter().any(|bundle| bundle.name == name);
+    for name in defaults.iter().filter(|name| !replaced(name)) {
+        bundles::add(tree, &mut busybox, &sources.bundles, name)?;
+    }
+    for NamedBundle { name, directory } in extra {
+        let directory =
+            directory.canonicalize().with_context(|| format!("cannot read {}", directory.display()))?;
+        tree.copy(&format!("bundles/{name}"), &directory)?;
+    }
+    Ok(())
+}
+
+fn manifest(path: &Path, bundles: &BTreeSet<&str>) -> Result<Manifest> {
+    let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    parse::parse(&text, |name| bundles.contains(name))
+        .map_err(|error| anyhow!("{}:{}: {}", path.display(), error.line, error.message))
+}
