@@ -9,6 +9,12 @@ pub(crate) struct Arena<T> {
     free: Vec<u32>,
 }
 
+impl<T> Default for Arena<T> {
+    fn default() -> Self {
+        Arena::new()
+    }
+}
+
 impl<T> Arena<T> {
     pub(crate) const fn new() -> Self {
         Arena { slots: Vec::new(), free: Vec::new() }

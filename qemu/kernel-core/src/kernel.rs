@@ -10,16 +10,16 @@
 
 use crate::console::Console;
 use crate::group::{Freezer, Groups};
-use crate::hw::{Frame, Hw, Space};
+use crate::hw::{Hw, Space};
 use crate::linux;
 use crate::memory::{GroupId, Memory, NoMemory};
-use crate::mm::{Access, AddressSpace, Files, Supply};
+use crate::mm::{Access, AddressSpace, Supply};
 use crate::native;
 use crate::ns::ProcessId;
 use crate::process::{PROCESSES_MAX, Process, ProcessBody, Processes};
 use crate::sched::Scheduler;
 use crate::thread::{Channel, Context, Registers, State, THREADS_MAX, Thread, ThreadBody, ThreadId, Threads};
-use crate::vfs::{FileId, Frames, HEAP_RESERVE, Vfs};
+use crate::vfs::{HEAP_RESERVE, Vfs};
 use alloc::vec::Vec;
 use bailiwick_protocol::error::Errno;
 use bailiwick_protocol::message::{Exit, Nanos};
@@ -66,6 +66,8 @@ pub struct Kernel<H: Hw> {
     pub sched: Scheduler,
     /// Files.
     pub vfs: Vfs,
+    /// What Linux processes have together.
+    pub linux: linux::Linux,
     /// The serial console.
     pub console: Console,
     /// Why the last system call or fault got no frame, if it did not: cleared at every entry.
@@ -79,19 +81,10 @@ macro_rules! supply {
         Supply {
             memory: &mut $kernel.mem,
             groups: &mut $kernel.groups,
-            files: &mut NoFiles,
+            files: &mut $kernel.vfs,
             starved: &mut $kernel.starved,
         }
     };
-}
-
-struct NoFiles;
-impl Files for NoFiles {
-    fn page(&mut self, _: &mut dyn Frames, _: GroupId, _: FileId, _: u32, _: Access) -> Result<Frame, Errno> {
-        Err(Errno::ENXIO)
-    }
-    fn hold(&mut self, _: FileId) {}
-    fn close(&mut self, _: &mut dyn Frames, _: FileId) {}
 }
 
 impl<H: Hw> Kernel<H> {
@@ -104,6 +97,7 @@ impl<H: Hw> Kernel<H> {
             threads: Threads::default(),
             sched: Scheduler::default(),
             vfs,
+            linux: linux::Linux::default(),
             console: Console::default(),
             starved: None,
             reschedule: false,
@@ -169,6 +163,7 @@ impl<H: Hw> Kernel<H> {
     /// There may be input on the serial console.
     pub fn console_input(&mut self) {
         if self.console.fill(&mut self.mem.hw) {
+            linux::console_input(self);
             self.wake(Channel::Console);
         }
     }
@@ -313,12 +308,12 @@ impl<H: Hw> Kernel<H> {
     /// Makes a process of an address space that is there already (fork(2) made it).
     ///
     /// # Errors
-    /// As [`Kernel::create_process`], with the address space given back to the caller.
+    /// As [`Kernel::create_process`], with everything given back to the caller.
     pub fn adopt_process(
         &mut self,
         memory: AddressSpace,
         body: ProcessBody,
-    ) -> Result<ProcessId, (AddressSpace, Errno)> {
+    ) -> Result<ProcessId, (AddressSpace, ProcessBody, Errno)> {
         let group = memory.group();
         let charged = if self.processes.count() >= PROCESSES_MAX {
             Err(Errno::EAGAIN)
@@ -327,7 +322,7 @@ impl<H: Hw> Kernel<H> {
         };
         match charged {
             Ok(()) => Ok(self.insert_process(group, memory, body)),
-            Err(errno) => Err((memory, errno)),
+            Err(errno) => Err((memory, body, errno)),
         }
     }
 
@@ -342,6 +337,11 @@ impl<H: Hw> Kernel<H> {
             cpu_of_ended: 0,
             body,
         })
+    }
+
+    /// What address spaces are made of.
+    pub(crate) fn supply(&mut self) -> Supply<'_, H> {
+        supply!(self)
     }
 
     /// Lends a process's address space together with what it is made of; none if the process has ended.
@@ -402,6 +402,7 @@ impl<H: Hw> Kernel<H> {
             self.sched.account(&mut self.groups, &mut self.threads, now);
         }
         native::thread_ended(self, id);
+        linux::thread_ended(self, id);
         self.sched.forget(&mut self.groups, &mut self.threads, id);
         if let Some(thread) = self.threads.remove(id)
             && let Some(process) = self.processes.get_mut(thread.process)

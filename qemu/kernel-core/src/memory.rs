@@ -53,17 +53,24 @@ pub struct Memory<H> {
     frames: Vec<State>,
     first_free: Option<u32>,
     free: usize,
+    total: usize,
 }
 
 impl<H: Hw> Memory<H> {
     /// Takes over the frames in `ranges` (first number, count); every other frame below the highest is fixed.
     pub fn new(hw: H, ranges: &[(u32, u32)]) -> Self {
         let end = ranges.iter().map(|(first, count)| first + count).max().unwrap_or(0);
-        let mut memory =
-            Memory { hw, frames: alloc::vec![State::Fixed; end as usize], first_free: None, free: 0 };
+        let mut memory = Memory {
+            hw,
+            frames: alloc::vec![State::Fixed; end as usize],
+            first_free: None,
+            free: 0,
+            total: 0,
+        };
         for number in ranges.iter().rev().flat_map(|(first, count)| (*first..first + count).rev()) {
             memory.put_free(number);
         }
+        memory.total = memory.free;
         memory
     }
 
@@ -73,6 +80,11 @@ impl<H: Hw> Memory<H> {
             self.first_free = Some(number);
             self.free += 1;
         }
+    }
+
+    /// Frames there are to hand out, in use or not.
+    pub fn total(&self) -> usize {
+        self.total
     }
 
     /// Frames nobody holds.
