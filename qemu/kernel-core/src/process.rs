@@ -74,14 +74,8 @@ impl Process {
 }
 
 /// All processes.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Processes(Arena<Process>);
-
-impl Default for Processes {
-    fn default() -> Self {
-        Processes(Arena::new())
-    }
-}
 
 impl Processes {
     /// A process.

@@ -190,17 +190,11 @@ impl Thread {
 }
 
 /// All threads, and who waits for what.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Threads {
     all: Arena<Thread>,
     waiting: BTreeSet<(Channel, ThreadId)>,
     deadlines: BTreeSet<(Nanos, ThreadId)>,
-}
-
-impl Default for Threads {
-    fn default() -> Self {
-        Threads { all: Arena::new(), waiting: BTreeSet::new(), deadlines: BTreeSet::new() }
-    }
 }
 
 impl Threads {
