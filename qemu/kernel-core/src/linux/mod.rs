@@ -9,7 +9,7 @@
 //! ```
 //!
 //! Nothing here sleeps. A call that must wait says on which channels; what it had done so far (bytes of a long
-//! write, the end of a sleep) is kept in its thread as [`Progress`] until it completes or a signal interrupts it.
+//! write, the end of a sleep) is kept in its thread as `Progress` until it completes or a signal interrupts it.
 //!
 //! Every number a process passes is checked where it is used, every pointer goes through
 //! [`crate::mm::AddressSpace`]'s copies, every path through the walk of [`crate::vfs`].
@@ -41,9 +41,6 @@ mod space;
 mod table;
 mod time;
 mod tty;
-
-#[cfg(test)]
-mod tests;
 
 pub use birth::{Gate, Streams, load, new_output, output, release, release_output, spawn};
 pub use death::collect;
