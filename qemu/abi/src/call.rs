@@ -1,5 +1,4 @@
-//! The table of system calls. Numbers never move. The kernel does not carry them out yet: a native process that
-//! makes one ends.
+//! The table of system calls. Numbers never move.
 
 macro_rules! calls {
     ($($(#[$doc:meta])* $name:ident = $number:literal;)*) => {
@@ -128,4 +127,48 @@ calls! {
     /// Lists a directory below a directory (`READ`): handle, text of the path, position (0 first), buffer, length. Each
     /// entry is a kind byte (`d`, `-`, `l`, …), the name, and a zero byte. Returns bytes and the next position.
     DirectoryList = 62;
+
+    /// A container: address of a [`crate::ContainerRequest`]. Returns its capability.
+    ContainerCreate = 70;
+    /// Carries out one step of its plan (`WRITE`): handle, text of the `Step` in postcard. Returns the number of the
+    /// first process, 0 before `Load`.
+    ContainerStep = 71;
+    /// Opens the gate (`WRITE`): the first process runs its program.
+    ContainerRelease = 72;
+    /// Starts a further process (`WRITE`): handle, its number, text of the `ProcessPlan` in postcard. Returns its
+    /// process number.
+    ContainerExecute = 73;
+    /// Starts a hook (`WRITE`): handle, its number, text of the `Hook` in postcard, and in `r8` and `r9` the text it
+    /// reads from its standard input. It is killed when its timeout has passed.
+    ContainerHook = 74;
+    /// Sends a signal (`WRITE`): handle, [`crate::Which`], signal, 0 for this process or 1 for every process inside.
+    ContainerSignal = 75;
+    /// Stops every process inside where it is (`WRITE`).
+    ContainerFreeze = 76;
+    /// Lets them go on (`WRITE`).
+    ContainerThaw = 77;
+    /// What it has used and uses (`READ`): handle, buffer, length. Returns the bytes of a `Statistics` in postcard.
+    ContainerStatistics = 78;
+    /// The processes inside (`READ`): handle, position, buffer, length. Returns the bytes of a `ProcessPage` in
+    /// postcard.
+    ContainerProcesses = 79;
+    /// Takes what a process has written (`READ`): handle, [`crate::Which`], buffer, length. Returns bytes, and how
+    /// many before them were dropped because nobody read in time.
+    ContainerOutput = 80;
+    /// The next event of any container of a notification (`READ`). Returns the container's key and the two words of a
+    /// [`crate::ContainerEvent`]; `WOULD_BLOCK` if there is none.
+    ContainerEvent = 81;
+    /// Forgets a process started by `ContainerExecute` or `ContainerHook` (`WRITE`): handle, [`crate::Which`]. One
+    /// that still runs is killed first.
+    ContainerForget = 82;
+    /// Kills what runs inside and removes everything that was made (`WRITE`). What remains is a record that can only
+    /// run `poststop` hooks.
+    ContainerDestroy = 83;
+    /// Removes the record as well (`WRITE`), and with it every capability of it.
+    ContainerRemove = 84;
+    /// Why the last `ContainerStep`, `ContainerExecute` or `ContainerHook` was refused (`READ`): handle, buffer,
+    /// length. Returns the bytes of the text, and the position of the step in its list or `u64::MAX`.
+    ContainerFault = 85;
+    /// Finds a container of a notification (`READ`, `WRITE` and `CREATE`): handle, key. Returns its capability.
+    ContainerOpen = 86;
 }

@@ -18,10 +18,12 @@
 #![forbid(unsafe_code)]
 
 mod call;
+mod container;
 mod error;
 mod message;
 
 pub use call::Call;
+pub use container::{CONTAINER_TEXT_MAX, ContainerEvent, ContainerRequest, Which};
 pub use error::Error;
 pub use message::{
     BUFFER_CAPABILITIES, CAPABILITIES_MAX, CapabilityWord, MESSAGE_MAX, MessageBuffer, MessageInfo,

@@ -21,9 +21,11 @@ extern crate alloc;
 
 mod arena;
 pub mod console;
+pub mod container;
 pub mod cred;
 pub mod group;
 pub mod hw;
+pub mod ipc;
 pub mod kernel;
 pub mod linux;
 pub mod memory;
