@@ -87,7 +87,7 @@ pub enum Progress<T> {
     /// It is done, or has failed and left nothing behind.
     Done(Result<T, StepFault>),
     /// It goes on; an [`Event`] will tell. Nothing else may be asked of this container before, but
-    /// [`KernelGlue::destroy`].
+    /// [`KernelGlue::destroy`] and, of one that is being released, [`KernelGlue::signal`].
     Later,
 }
 
@@ -176,7 +176,7 @@ pub trait KernelGlue {
     fn prepare(&mut self, key: ContainerKey, bundle: Self::Directory, plan: &Plan) -> Progress<Prepared>;
 
     /// Runs `plan.start`, opens the gate, runs `plan.poststart`. After failure of a `startContainer` hook the
-    /// process at the gate has been killed and [`Event::Exited`] follows. Called twice: `EINVAL`, nothing changes.
+    /// process at the gate has been killed and [`Event::Exited`] follows, after the failure was told. Called twice: `EINVAL`, nothing changes.
     fn release(&mut self, key: ContainerKey) -> Progress<()>;
 
     /// Starts a further process in a container whose gate is open. It runs when this returns.

@@ -89,14 +89,22 @@ impl<C> OciContainer<C> {
         self.advance(LifecycleEvent::Resumed)
     }
 
-    /// The first process has ended, with this status if it got so far as to have one.
+    /// Keeps how the first process ended; [`OciContainer::stop`] follows. Of several reports the first one counts.
     ///
     /// # Errors
-    /// [`KernelError::InvalidState`] if it is stopped already; the first status is kept.
-    pub fn stop(&mut self, exit: Option<Exit>) -> Result<(), KernelError> {
-        self.advance(LifecycleEvent::Exited)?;
-        self.exit = exit;
+    /// [`KernelError::InvalidState`] if it is stopped already.
+    pub fn report_exit(&mut self, exit: Exit) -> Result<(), KernelError> {
+        self.state.next(LifecycleEvent::Exited)?;
+        self.exit.get_or_insert(exit);
         Ok(())
+    }
+
+    /// The first process has ended. If nobody reported how, it never got so far as to have a status.
+    ///
+    /// # Errors
+    /// [`KernelError::InvalidState`] if it is stopped already.
+    pub fn stop(&mut self) -> Result<(), KernelError> {
+        self.advance(LifecycleEvent::Exited)
     }
 
     /// The pair that the kernel's `pivot_root` exchanged: where the old root was put, what became the root.
@@ -163,7 +171,8 @@ mod tests {
         container.start(7).unwrap();
         container.pause().unwrap();
         container.resume().unwrap();
-        container.stop(Some(Exit::Code(3))).unwrap();
+        container.report_exit(Exit::Code(3)).unwrap();
+        container.stop().unwrap();
         assert_eq!((container.state(), container.pid()), (OciLifecycleState::Stopped, 7));
         assert_eq!(container.exit(), Some(Exit::Code(3)));
     }
@@ -182,9 +191,20 @@ mod tests {
     #[test]
     fn the_first_exit_status_is_kept() {
         let mut container = record();
-        container.stop(None).unwrap();
-        assert!(container.stop(Some(Exit::Code(1))).is_err());
-        assert_eq!(container.exit(), None);
+        container.report_exit(Exit::Code(1)).unwrap();
+        container.report_exit(Exit::Code(2)).unwrap();
+        container.stop().unwrap();
+        assert!(container.stop().is_err());
+        assert!(container.report_exit(Exit::Code(3)).is_err());
+        assert_eq!(container.exit(), Some(Exit::Code(1)));
+    }
+
+    #[test]
+    fn a_container_that_never_ran_stops_without_a_status() {
+        let mut container = record();
+        container.stop().unwrap();
+        assert!(container.report_exit(Exit::Code(1)).is_err());
+        assert_eq!((container.state(), container.exit()), (OciLifecycleState::Stopped, None));
     }
 
     #[test]

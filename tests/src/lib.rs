@@ -1,3 +1,4 @@
 //! Helpers shared by the tests that join the parts.
 
 pub mod bundle;
+pub mod desk;

@@ -571,6 +571,11 @@ impl Container {
         self.namespaces.get(&kind).copied().unwrap_or_else(|| Objects::host_namespace(kind))
     }
 
+    /// Whether a release goes on.
+    pub(super) fn is_releasing(&self) -> bool {
+        matches!(self.job, Some(Job { work: Work::Release(_), .. }))
+    }
+
     fn needs(&self, kind: Namespace) -> Result<(), Errno> {
         self.namespaces.get(&kind).map(|_| ()).ok_or(Errno::EPERM)
     }

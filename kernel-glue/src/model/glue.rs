@@ -22,6 +22,12 @@ impl Model {
         if container.job.is_some() { Err(Errno::EBUSY) } else { Ok(container) }
     }
 
+    /// A container that signals can be sent to: one with nothing going on, or that is being released.
+    fn reachable(&self, key: ContainerKey) -> Result<(), Errno> {
+        let container = self.containers.get(&key).ok_or(Errno::ESRCH)?;
+        if container.is_releasing() { Ok(()) } else { self.settled(key).map(|_| ()) }
+    }
+
     fn pid_of(&self, process: ProcessKey) -> Option<Pid> {
         let container = self.containers.get(&process.container())?;
         match process {
@@ -74,7 +80,7 @@ impl KernelGlue for Model {
 
     fn signal(&mut self, process: ProcessKey, signal: u8, scope: Scope) -> Result<(), Errno> {
         let key = process.container();
-        self.settled(key)?;
+        self.reachable(key)?;
         if !(1..=64).contains(&signal) || (scope == Scope::All && !matches!(process, ProcessKey::First(_))) {
             return Err(Errno::EINVAL);
         }

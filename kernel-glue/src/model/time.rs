@@ -48,12 +48,15 @@ impl Model {
         match what {
             Due::Command(pid) => self.run_command(pid),
             Due::Job(key) => {
+                let before = self.events.len();
                 if let Some(ended) = self.go_on(key) {
-                    self.events.push_back(match ended {
+                    let event = match ended {
                         Ended::Prepared(result) => Event::Prepared { key, result },
                         Ended::Released(result) => Event::Released { key, result },
                         Ended::Destroyed => Event::Destroyed { key },
-                    });
+                    };
+                    // That a release failed is told before the end of the process at the gate, which follows from it.
+                    self.events.insert(before.min(self.events.len()), event);
                 }
             }
         }

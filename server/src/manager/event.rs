@@ -133,7 +133,7 @@ impl Manager {
             let _ = record.oci.start(record.pid.map_or(0, |pid| pid.0));
         }
         // Refused only if it has stopped already: the first status is kept.
-        let _ = record.oci.stop(Some(exit));
+        let _ = record.oci.report_exit(exit).and_then(|()| record.oci.stop());
     }
 
     fn output<G: KernelGlue, P: Port>(&mut self, glue: &mut G, port: &mut P, process: ProcessKey) {
