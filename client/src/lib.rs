@@ -19,8 +19,10 @@
 #![forbid(unsafe_code)]
 
 mod call;
+mod json;
 
 pub use call::CallError;
+pub use json::StateError;
 
 use bailiwick_protocol::channel::{Channel, ReplyBuffer};
 use bailiwick_protocol::message::*;

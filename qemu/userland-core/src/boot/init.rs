@@ -1,0 +1,144 @@
+//! The supervisor's decisions, carried out through the client library.
+
+use super::{Action, Millis, Supervisor};
+use crate::console::{Bundles, Console, say};
+use crate::shell::exit_text;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use bailiwick_client::{CallError, Factory};
+use bailiwick_manifest::{BUNDLES_PATH, Container, Manifest};
+use bailiwick_protocol::channel::Channel;
+use bailiwick_protocol::message::{DeleteMode, ListRow, Page, Scope, Status, Stdio};
+use bailiwick_protocol::op::Op;
+use bailiwick_protocol::signal;
+
+/// How soon to look again while an expectation is open, in milliseconds.
+const SOON_MS: u64 = 20;
+/// How soon otherwise: only restarts can be due.
+const IDLE_MS: u64 = 200;
+
+/// Init over one factory.
+///
+/// It looks at its containers now and then rather than wait for each: a waiting call takes a thread, and one list
+/// tells of all of them.
+#[derive(Debug)]
+pub struct Init<'m, C, B> {
+    supervisor: Supervisor<'m>,
+    factory: Factory<C>,
+    bundles: B,
+}
+
+impl<'m, C: Channel, B: Bundles<Directory = C::Directory>> Init<'m, C, B> {
+    /// Nothing is started yet.
+    pub fn new(manifest: &'m Manifest, factory: Factory<C>, bundles: B) -> Self {
+        Init { supervisor: Supervisor::new(manifest), factory, bundles }
+    }
+
+    /// How everything stands.
+    pub fn supervisor(&self) -> &Supervisor<'m> {
+        &self.supervisor
+    }
+
+    /// The factory, to hand narrower ones on.
+    pub fn factory(&self) -> &Factory<C> {
+        &self.factory
+    }
+
+    /// Looks at what runs and does all that is due; tells about it on the console. Gives the time at which to do
+    /// so again.
+    pub fn step(&mut self, now: Millis, console: &mut dyn Console) -> Millis {
+        if let Err(error) = self.look(now, console) {
+            say(console, format_args!("init: cannot list the containers: {error}\n"));
+        }
+        while let Some(action) = self.supervisor.next_action(now) {
+            self.act(action, now, console);
+        }
+        let pause = if self.supervisor.settled() { IDLE_MS } else { SOON_MS };
+        let again = now.after(pause);
+        self.supervisor.deadline().map_or(again, |deadline| deadline.min(again))
+    }
+
+    fn look(&mut self, now: Millis, console: &mut dyn Console) -> Result<(), CallError<C::Error>> {
+        let running: Vec<usize> = self.supervisor.running().collect();
+        if running.is_empty() {
+            return Ok(());
+        }
+        let rows = self.rows()?;
+        for index in running {
+            let Some(container) = self.supervisor.container(index) else { continue };
+            match rows.iter().find(|row| row.id.as_str() == container.id) {
+                None => self.supervisor.removed(index),
+                Some(row) if row.status == Status::Stopped => self.ended(index, row, now, console),
+                Some(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn rows(&self) -> Result<Vec<ListRow>, CallError<C::Error>> {
+        let (mut rows, mut from) = (Vec::new(), Some(0));
+        while let Some(position) = from {
+            let page = self.factory.list(Page { from: position })?;
+            rows.extend(page.rows);
+            from = page.next;
+        }
+        Ok(rows)
+    }
+
+    fn ended(&mut self, index: usize, row: &ListRow, now: Millis, console: &mut dyn Console) {
+        let Some(exit) = row.exit else { return };
+        let restart = self.supervisor.ended(index, exit, now);
+        say(console, format_args!("init: {}: {}", row.id, exit_text(exit)));
+        match restart {
+            Some(delay) => say(console, format_args!(", restart in {delay} ms\n")),
+            None => console.write(b"\n"),
+        }
+    }
+
+    fn act(&mut self, action: Action, now: Millis, console: &mut dyn Console) {
+        let (Action::Start(index) | Action::Restart(index) | Action::Drill(index, _)) = action;
+        let Some(container) = self.supervisor.container(index) else { return };
+        if let Action::Drill(_, number) = action {
+            let name = signal::name(number).unwrap_or("?");
+            say(console, format_args!("init: {}: drill, signal {name}\n", container.id));
+            if let Err(error) = self.drill(container, number) {
+                say(console, format_args!("init: {}: drill: {error}\n", container.id));
+            }
+            return;
+        }
+        // What is left of a life before has stopped; if it cannot be removed the creation says why.
+        if let Action::Restart(_) = action
+            && let Ok(old) = self.factory.lookup(&container.id, Op::Delete.rights())
+        {
+            let _ = old.delete(DeleteMode::Stopped);
+        }
+        match self.start(container) {
+            Ok(()) => {
+                say(console, format_args!("init: {}: started\n", container.id));
+                self.supervisor.started(index, now);
+            }
+            Err(reason) => {
+                say(console, format_args!("init: {}: refused: {reason}\n", container.id));
+                self.supervisor.refused(index, reason);
+            }
+        }
+    }
+
+    fn drill(&self, container: &Container, number: u8) -> Result<(), CallError<C::Error>> {
+        self.factory.lookup(&container.id, Op::Signal.rights())?.signal(number, Scope::First)
+    }
+
+    fn start(&self, container: &Container) -> Result<(), String> {
+        let Container { id, bundle, .. } = container;
+        let directory =
+            self.bundles.open(bundle).map_err(|error| alloc::format!("bundle {bundle:?}: {error}"))?;
+        let path = alloc::format!("{BUNDLES_PATH}/{bundle}");
+        let made = self.factory.create(id, &path, Stdio::Console, &directory);
+        let made = made.map_err(|error| error.to_string())?;
+        made.start().map_err(|error| {
+            // It may have gone already; the reason that matters is why it did not start.
+            let _ = made.delete(DeleteMode::Force);
+            error.to_string()
+        })
+    }
+}

@@ -1,0 +1,192 @@
+//! The shell: commands to calls, answers to text.
+//!
+//! A command looks its container up with no more rights than the operation needs, makes the call, and gives the
+//! capability up again. Whatever goes wrong is one line: command, thing, reason.
+
+mod act;
+mod print;
+
+pub(crate) use print::exit as exit_text;
+
+use crate::command::Command;
+use crate::console::{Bundles, Console, say};
+use crate::editor::{Edited, Editor};
+use crate::words::{CommandText, commands};
+use alloc::string::String;
+use bailiwick_client::{CallError, Container, Factory, StateError};
+use bailiwick_protocol::channel::Channel;
+use bailiwick_protocol::rights::Rights;
+use core::fmt;
+
+/// What the shell shows before a command.
+pub const PROMPT: &str = "bailiwick> ";
+
+/// A terminal somebody types on.
+pub trait Terminal: Console {
+    /// Waits for input and takes what there is, at least one byte. None if there will never be any more.
+    fn read(&mut self, buffer: &mut [u8]) -> Option<usize>;
+}
+
+/// What follows a command.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Next {
+    /// The next one.
+    Command,
+    /// Nothing: the shell was told to power off.
+    PowerOff,
+}
+
+/// Why a command failed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Failure<E, B> {
+    /// The call failed.
+    Call(CallError<E>),
+    /// The bundle with this name cannot be had.
+    Bundle(String, B),
+    /// What was asked about ended with this status, which is not 0.
+    Status(u8),
+}
+
+impl<E: fmt::Display, B: fmt::Display> fmt::Display for Failure<E, B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Failure::Call(error) => error.fmt(f),
+            Failure::Bundle(name, error) => write!(f, "bundle {name:?}: {error}"),
+            Failure::Status(status) => write!(f, "it ended with status {status}"),
+        }
+    }
+}
+impl<E, B> From<CallError<E>> for Failure<E, B> {
+    fn from(error: CallError<E>) -> Self {
+        Failure::Call(error)
+    }
+}
+impl<E, B> From<StateError<E>> for Failure<E, B> {
+    fn from(error: StateError<E>) -> Self {
+        match error {
+            StateError::Call(error) => Failure::Call(error),
+            // The console takes everything.
+            StateError::Write(_) => Failure::Status(1),
+        }
+    }
+}
+
+/// How a list of commands went.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Tally {
+    /// Commands that were carried out or tried.
+    pub ran: u32,
+    /// Those of them that failed.
+    pub failed: u32,
+}
+
+/// The shell over one factory.
+#[derive(Debug)]
+pub struct Shell<C, B> {
+    factory: Factory<C>,
+    bundles: B,
+}
+
+type Result<T, C, B> = core::result::Result<T, Failure<<C as Channel>::Error, <B as Bundles>::Error>>;
+
+impl<C: Channel, B: Bundles<Directory = C::Directory>> Shell<C, B> {
+    /// A shell that may do what this factory allows, with these bundles.
+    pub fn new(factory: Factory<C>, bundles: B) -> Self {
+        Shell { factory, bundles }
+    }
+
+    /// Runs a list of commands, each echoed behind the prompt before its output, the next one also after a failure.
+    pub fn run_list(&self, text: &str, console: &mut dyn Console) -> Tally {
+        let mut tally = Tally::default();
+        for command in commands(text) {
+            say(console, format_args!("{PROMPT}{}\n", command.source));
+            tally.ran += 1;
+            match self.run(&command, console) {
+                Ok(Next::Command) => {}
+                Ok(Next::PowerOff) => break,
+                Err(Failed) => tally.failed += 1,
+            }
+        }
+        tally
+    }
+
+    /// Prompts until it is told to power off or the input ends.
+    pub fn converse(&self, terminal: &mut impl Terminal, width: usize) {
+        let mut editor = Editor::new(PROMPT, width);
+        let mut buffer = [0; 64];
+        editor.draw(terminal);
+        while let Some(count) = terminal.read(&mut buffer) {
+            for byte in buffer.iter().take(count) {
+                match editor.byte(*byte, terminal) {
+                    Edited::More => continue,
+                    Edited::Line(line) => {
+                        if self.run_line(&line, terminal) == Next::PowerOff {
+                            return;
+                        }
+                    }
+                    Edited::Interrupted => {}
+                    Edited::End => return,
+                }
+                editor.draw(terminal);
+            }
+        }
+    }
+
+    fn run_line(&self, line: &str, console: &mut dyn Console) -> Next {
+        for command in commands(line) {
+            if let Ok(Next::PowerOff) = self.run(&command, console) {
+                return Next::PowerOff;
+            }
+        }
+        Next::Command
+    }
+
+    /// Runs one command; a failure has been told on the console.
+    fn run(&self, text: &CommandText<'_>, console: &mut dyn Console) -> core::result::Result<Next, Failed> {
+        let words = match &text.words {
+            Ok(words) => words,
+            Err(error) => return failed(console, format_args!("{error}")),
+        };
+        let command = match Command::parse(words) {
+            Ok(command) => command,
+            Err(error) => return failed(console, format_args!("{error}")),
+        };
+        match self.act(command, console) {
+            Ok(next) => Ok(next),
+            // The status itself is what was asked for, and is on the console.
+            Err(Failure::Status(_)) => Err(Failed),
+            Err(error) => {
+                let name = words.first().map_or("", String::as_str);
+                match subject(&command) {
+                    Some(id) => failed(console, format_args!("{name} {id}: {error}")),
+                    None => failed(console, format_args!("{name}: {error}")),
+                }
+            }
+        }
+    }
+
+    /// A capability on a container with just these rights.
+    fn container(&self, id: &str, rights: Rights) -> Result<Container<C>, C, B> {
+        Ok(self.factory.lookup(id, rights)?)
+    }
+}
+
+/// A command failed and said so.
+struct Failed;
+
+fn failed<T>(console: &mut dyn Console, text: fmt::Arguments<'_>) -> core::result::Result<T, Failed> {
+    say(console, format_args!("{text}\n"));
+    Err(Failed)
+}
+
+/// The container a command is about.
+fn subject<'a>(command: &Command<'a>) -> Option<&'a str> {
+    Some(match command {
+        Command::Create { id, .. } | Command::Run { id, .. } | Command::Exec { id, .. } => id,
+        Command::Start { id } | Command::State { id } | Command::Kill { id, .. } => id,
+        Command::Wait { id } | Command::Pause { id } | Command::Resume { id } => id,
+        Command::Delete { id, .. } | Command::Logs { id } | Command::Ps { id } | Command::Stats { id } => id,
+        Command::Plan { bundle } => bundle,
+        Command::List | Command::WhoAmI | Command::Help | Command::PowerOff => return None,
+    })
+}

@@ -1,0 +1,169 @@
+//! Each command as calls.
+
+use super::{Failure, Next, Result, Shell, print};
+use crate::command::Command;
+use crate::console::{Bundles, Console, Text, say};
+use alloc::string::String;
+use bailiwick_client::{Container, Process};
+use bailiwick_manifest::BUNDLES_PATH;
+use bailiwick_protocol::channel::Channel;
+use bailiwick_protocol::message::{DeleteMode, Exec, Logs, Page, Scope, Stdio, Waiting};
+use bailiwick_protocol::op::Op;
+
+impl<C: Channel, B: Bundles<Directory = C::Directory>> Shell<C, B> {
+    /// Carries a command out.
+    pub(super) fn act(&self, command: Command<'_>, console: &mut dyn Console) -> Result<Next, C, B> {
+        match command {
+            Command::PowerOff => return Ok(Next::PowerOff),
+            Command::Help => print::help(console),
+            Command::List => self.list(console)?,
+            Command::WhoAmI => self.whoami(console)?,
+            Command::Plan { bundle } => self.plan(bundle, console)?,
+            Command::Create { id, bundle } => drop(self.create(id, bundle)?),
+            Command::Run { id, bundle } => self.create_and_start(id, bundle)?,
+            Command::Exec { id, args, stdio } => self.exec(id, args, stdio, console)?,
+            Command::Start { id } => self.container(id, Op::Start.rights())?.start()?,
+            Command::State { id } => {
+                self.container(id, Op::State.rights())?.state_json(&mut Text(console))?
+            }
+            Command::Kill { id, signal } => {
+                self.container(id, Op::Signal.rights())?.signal(signal, Scope::First)?;
+            }
+            Command::Wait { id } => self.wait(id, console)?,
+            Command::Pause { id } => self.container(id, Op::Pause.rights())?.pause()?,
+            Command::Resume { id } => self.container(id, Op::Resume.rights())?.resume()?,
+            Command::Delete { id, mode } => self.container(id, Op::Delete.rights())?.delete(mode)?,
+            Command::Logs { id } => self.logs(id, console)?,
+            Command::Ps { id } => self.ps(id, console)?,
+            Command::Stats { id } => {
+                print::statistics(&self.container(id, Op::Statistics.rights())?.statistics()?, console)
+            }
+        }
+        Ok(Next::Command)
+    }
+
+    fn bundle(&self, name: &str) -> Result<C::Directory, C, B> {
+        self.bundles.open(name).map_err(|error| Failure::Bundle(name.into(), error))
+    }
+
+    fn create(&self, id: &str, bundle: &str) -> Result<Container<C>, C, B> {
+        let directory = self.bundle(bundle)?;
+        let path = alloc::format!("{BUNDLES_PATH}/{bundle}");
+        Ok(self.factory.create(id, &path, Stdio::Console, &directory)?)
+    }
+
+    /// A container that cannot be started is removed again: after a failure nothing is left.
+    fn create_and_start(&self, id: &str, bundle: &str) -> Result<(), C, B> {
+        let container = self.create(id, bundle)?;
+        container.start().map_err(|error| {
+            // It may have gone already; the reason that matters is why it did not start.
+            let _ = container.delete(DeleteMode::Force);
+            error.into()
+        })
+    }
+
+    fn exec(&self, id: &str, args: &[String], stdio: Stdio, console: &mut dyn Console) -> Result<(), C, B> {
+        let mut run = String::new();
+        for arg in args {
+            run.push_str(arg);
+            run.push('\0');
+        }
+        let exec = Exec { args: &run, env: "", cwd: None, user: None, stdio };
+        let (_, process) = self.container(id, Op::Exec.rights() | Op::Wait.rights())?.exec(exec)?;
+        if stdio == Stdio::Log {
+            copy_output(&process, console)?;
+        }
+        match process.wait()?.status() {
+            0 => Ok(()),
+            status => {
+                say(console, format_args!("exec {id}: it ended with status {status}\n"));
+                Err(Failure::Status(status))
+            }
+        }
+    }
+
+    fn wait(&self, id: &str, console: &mut dyn Console) -> Result<(), C, B> {
+        let status = self.container(id, Op::Wait.rights())?.wait()?.status();
+        say(console, format_args!("{status}\n"));
+        if status == 0 { Ok(()) } else { Err(Failure::Status(status)) }
+    }
+
+    /// Everything that is kept, but nothing that is still to come.
+    fn logs(&self, id: &str, console: &mut dyn Console) -> Result<(), C, B> {
+        let container = self.container(id, Op::Logs.rights())?;
+        let mut cursor = 0;
+        loop {
+            let before = cursor;
+            let logs = Logs { cursor, waiting: Waiting::No };
+            let end = container.logs(logs, |reply| {
+                print::lost(reply.lost, console);
+                console.write(reply.bytes);
+                cursor = reply.next;
+                reply.end
+            })?;
+            if end || cursor == before {
+                return Ok(());
+            }
+        }
+    }
+
+    fn list(&self, console: &mut dyn Console) -> Result<(), C, B> {
+        let mut from = Some(0);
+        print::list_head(console);
+        while let Some(position) = from {
+            let page = self.factory.list(Page { from: position })?;
+            page.rows.iter().for_each(|row| print::list_row(row, console));
+            from = page.next;
+        }
+        Ok(())
+    }
+
+    fn ps(&self, id: &str, console: &mut dyn Console) -> Result<(), C, B> {
+        let container = self.container(id, Op::Processes.rights())?;
+        let mut from = Some(0);
+        print::process_head(console);
+        while let Some(position) = from {
+            let page = container.processes(Page { from: position })?;
+            page.rows.iter().for_each(|row| print::process_row(row, console));
+            from = page.next;
+        }
+        Ok(())
+    }
+
+    fn plan(&self, bundle: &str, console: &mut dyn Console) -> Result<(), C, B> {
+        let directory = self.bundle(bundle)?;
+        let mut from = Some(0);
+        while let Some(position) = from {
+            from = self.factory.plan(Page { from: position }, &directory, |page| {
+                console.write(page.text.as_bytes());
+                page.next
+            })?;
+        }
+        Ok(())
+    }
+
+    fn whoami(&self, console: &mut dyn Console) -> Result<(), C, B> {
+        print::description(&self.factory.describe()?, console);
+        Ok(())
+    }
+}
+
+/// Shows what a process writes, until it has ended.
+fn copy_output<C: Channel>(
+    process: &Process<C>,
+    console: &mut dyn Console,
+) -> core::result::Result<(), bailiwick_client::CallError<C::Error>> {
+    let mut cursor = 0;
+    loop {
+        let logs = Logs { cursor, waiting: Waiting::Yes };
+        let end = process.logs(logs, |reply| {
+            print::lost(reply.lost, console);
+            console.write(reply.bytes);
+            cursor = reply.next;
+            reply.end
+        })?;
+        if end {
+            return Ok(());
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! Answers as text.
+
+use crate::command::TABLE;
+use crate::console::{Console, say};
+use alloc::string::{String, ToString};
+use bailiwick_protocol::message::{Description, Exit, ListRow, ProcessRow, Statistics};
+use bailiwick_protocol::signal;
+
+pub(super) fn help(console: &mut dyn Console) {
+    for (name, usage, text) in TABLE {
+        let left = alloc::format!("{name} {usage}");
+        say(console, format_args!("  {left:<32} {text}\n"));
+    }
+    say(
+        console,
+        format_args!("Commands are divided by ;, quotes are as in sh. Keys: arrows, Ctrl-A E K U W L C D.\n"),
+    );
+}
+
+/// How something ended, in words.
+pub(crate) fn exit(exit: Exit) -> String {
+    match exit {
+        Exit::Code(status) => alloc::format!("exit {status}"),
+        Exit::OutOfMemory => "out of memory".into(),
+        Exit::Signal(number) => match signal::name(number) {
+            Some(name) => alloc::format!("signal {name}"),
+            None => alloc::format!("signal {number}"),
+        },
+    }
+}
+
+/// A number, or a dash for none.
+fn or_dash(value: Option<impl ToString>) -> String {
+    value.map_or_else(|| "-".into(), |value| value.to_string())
+}
+
+pub(super) fn list_head(console: &mut dyn Console) {
+    say(console, format_args!("{:<20} {:<9} {:>5}  {}\n", "ID", "STATUS", "PID", "EXIT"));
+}
+
+pub(super) fn list_row(row: &ListRow, console: &mut dyn Console) {
+    let (pid, ended) = (or_dash(row.pid), or_dash(row.exit.map(exit)));
+    say(console, format_args!("{:<20} {:<9} {pid:>5}  {ended}\n", row.id.as_str(), row.status.as_str()));
+}
+
+pub(super) fn process_head(console: &mut dyn Console) {
+    say(console, format_args!("{:>5} {:>6}\n", "PID", "INSIDE"));
+}
+
+pub(super) fn process_row(row: &ProcessRow, console: &mut dyn Console) {
+    say(console, format_args!("{:>5} {:>6}\n", row.pid, or_dash(row.inner_pid)));
+}
+
+pub(super) fn lost(bytes: u64, console: &mut dyn Console) {
+    if bytes > 0 {
+        say(console, format_args!("[{bytes} bytes were dropped before anyone read them]\n"));
+    }
+}
+
+pub(super) fn statistics(statistics: &Statistics, console: &mut dyn Console) {
+    let Statistics { memory, memory_peak, cpu, pids, oom_kills, unknown_calls, .. } = statistics;
+    let memory_limit = statistics.memory_limit.map(|bytes| bytes / 1024);
+    let (kib, peak) = (memory / 1024, memory_peak / 1024);
+    say(
+        console,
+        format_args!("memory   {kib} KiB, peak {peak} KiB, limit {}\n", limit(memory_limit, " KiB")),
+    );
+    say(console, format_args!("cpu      {}.{:06} s\n", cpu.0 / 1_000_000_000, cpu.0 / 1000 % 1_000_000));
+    say(console, format_args!("pids     {pids}, limit {}\n", limit(statistics.pids_limit, "")));
+    say(
+        console,
+        format_args!("events   {oom_kills} killed out of memory, {unknown_calls} unknown system calls\n"),
+    );
+}
+
+fn limit(value: Option<impl ToString>, unit: &str) -> String {
+    value.map_or_else(|| "none".into(), |value| value.to_string() + unit)
+}
+
+pub(super) fn description(description: &Description, console: &mut dyn Console) {
+    let Description { kind, rights, depth, containers_left } = description;
+    say(console, format_args!("a {kind:?} capability, {depth} derivations from the first\nrights:"));
+    for (name, _) in rights.iter_names() {
+        say(console, format_args!(" {}", name.to_ascii_lowercase()));
+    }
+    say(console, format_args!("\nroom for {} more containers\n", or_dash(*containers_left)));
+}

@@ -1,0 +1,183 @@
+//! The shell over a loopback: what is typed and what is shown.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test says no by panicking")]
+
+mod common;
+
+use bailiwick_kernel_glue::model::Model;
+use bailiwick_protocol::Rights;
+use bailiwick_server::Loopback;
+use bailiwick_userland_core::Console;
+use bailiwick_userland_core::shell::{PROMPT, Shell, Tally, Terminal};
+use common::{Channel, Paper, Shelf};
+
+fn shelf() -> Shelf {
+    let mut annotated = common::config(&["sleep", "1000"]);
+    annotated["annotations"] = serde_json::json!({"a.b": "one \"two\"\n", "c": ""});
+    let mut rdt = common::config(&["true"]);
+    rdt["linux"]["intelRdt"] = serde_json::json!({"closID": "x"});
+    Shelf::default()
+        .with("hello", &["sh", "-c", "echo hello; exit 3"])
+        .with("quiet", &["true"])
+        .with("sleeper", &["sleep", "1000"])
+        .with("missing", &["/no/such/program"])
+        .with_config("annotated", annotated)
+        .with_config("rdt", rdt)
+}
+
+fn shell(rights: Rights) -> (Loopback<Model>, Shell<Channel, Shelf>) {
+    let (loopback, factory) = common::world();
+    let narrow = factory.derive(rights).unwrap();
+    // The first factory lives as long as the loopback: what is derived from it would end with it.
+    std::mem::forget(factory);
+    (loopback, Shell::new(narrow, shelf()))
+}
+
+fn run(shell: &Shell<Channel, Shelf>, commands: &str) -> (String, Tally) {
+    let mut paper = Paper::default();
+    let tally = shell.run_list(commands, &mut paper);
+    (paper.text(), tally)
+}
+
+/// What one command prints, without its echo.
+fn output(shell: &Shell<Channel, Shelf>, command: &str) -> String {
+    let (text, _) = run(shell, command);
+    text.strip_prefix(&format!("{PROMPT}{command}\n")).expect(&text).to_owned()
+}
+
+#[test]
+fn each_command_is_echoed_before_its_output_and_failures_stop_nothing() {
+    let (_loopback, shell) = shell(Rights::FACTORY);
+    let (text, tally) = run(&shell, "run a quiet ; wait a; fly; delete 'a");
+    let expected = "bailiwick> run a quiet\nbailiwick> wait a\n0\nbailiwick> fly\n\
+                    fly: no such command; help lists them\nbailiwick> delete 'a\nthe ' is not closed\n";
+    assert_eq!(text, expected);
+    assert_eq!(tally, Tally { ran: 4, failed: 2 });
+}
+
+#[test]
+fn a_container_is_run_waited_for_read_and_deleted() {
+    let (loopback, shell) = shell(Rights::FACTORY);
+    let before = loopback.glue().unwrap().census();
+    assert_eq!(output(&shell, "run a hello"), "");
+    assert_eq!(output(&shell, "wait a"), "3\n");
+    assert_eq!(output(&shell, "logs a"), "hello\n");
+    assert!(output(&shell, "list").contains("a                    stopped       -  exit 3\n"));
+    assert_eq!(output(&shell, "delete a"), "");
+    assert_eq!(output(&shell, "list").lines().count(), 1);
+    assert_eq!(loopback.glue().unwrap().census(), before);
+    assert_eq!(loopback.manager().unwrap().grant_count(), 2);
+}
+
+#[test]
+fn the_state_is_the_json_of_the_specification() {
+    let (_loopback, shell) = shell(Rights::FACTORY);
+    run(&shell, "create a annotated; create b quiet");
+    let state: serde_json::Value = serde_json::from_str(&output(&shell, "state a")).unwrap();
+    assert_eq!(state["status"], "created");
+    assert_eq!((&state["id"], &state["bundle"]), (&"a".into(), &"/bundles/annotated".into()));
+    assert!(state["pid"].as_u64().unwrap() > 0);
+    assert_eq!(state["annotations"], serde_json::json!({"a.b": "one \"two\"\n", "c": ""}));
+    let state: serde_json::Value = serde_json::from_str(&output(&shell, "state b")).unwrap();
+    assert_eq!(state["annotations"], serde_json::json!({}));
+}
+
+#[test]
+fn signals_pause_and_delete_follow_the_specification() {
+    let (_loopback, shell) = shell(Rights::FACTORY);
+    run(&shell, "run a sleeper");
+    assert!(output(&shell, "delete a").contains("delete a: "));
+    assert_eq!(output(&shell, "pause a"), "");
+    assert!(output(&shell, "list").contains("paused"));
+    assert_eq!(output(&shell, "resume a"), "");
+    assert_eq!(output(&shell, "kill a KILL"), "");
+    assert_eq!(output(&shell, "wait a"), "137\n");
+    assert!(output(&shell, "kill a").starts_with("kill a: "));
+    run(&shell, "delete a; run a sleeper");
+    assert_eq!(output(&shell, "delete --force a"), "");
+    assert!(output(&shell, "state a").starts_with("state a: a: not found"));
+}
+
+#[test]
+fn exec_shows_output_and_fails_with_the_programs_status() {
+    let (_loopback, shell) = shell(Rights::FACTORY);
+    run(&shell, "run a sleeper");
+    assert_eq!(output(&shell, "exec a echo 'one  two' three"), "one  two three\n");
+    let (text, tally) = run(&shell, "exec a sh -c 'echo x; exit 4'");
+    assert!(text.ends_with("x\nexec a: it ended with status 4\n"));
+    assert_eq!(tally.failed, 1);
+    let (text, tally) = run(&shell, "exec a /no/such");
+    assert_eq!((text.lines().count(), tally.failed), (2, 1));
+    assert!(output(&shell, "ps a").lines().count() >= 2);
+    assert!(output(&shell, "stats a").contains("pids     1, limit"));
+}
+
+#[test]
+fn refusals_are_one_line_that_names_the_thing() {
+    let (loopback, shell) = shell(Rights::FACTORY);
+    let before = loopback.glue().unwrap().census();
+    for (command, part) in [
+        ("run a rdt", "run a: config.json: linux.intelRdt"),
+        ("run a nowhere", "run a: bundle \"nowhere\": no such file or directory"),
+        ("run ../a quiet", "container id: begins with a dot"),
+        ("run a missing", "/no/such/program"),
+        ("plan rdt", "plan rdt: config.json: linux.intelRdt"),
+        ("start b", "start b: b: not found"),
+    ] {
+        let (text, tally) = run(&shell, command);
+        assert!(text.contains(part), "{text}");
+        assert_eq!((text.lines().count(), tally.failed), (2, 1), "{text}");
+    }
+    assert_eq!(loopback.glue().unwrap().census(), before);
+}
+
+#[test]
+fn a_plan_is_shown_and_nothing_is_done() {
+    let (loopback, shell) = shell(Rights::FACTORY);
+    let before = loopback.glue().unwrap().census();
+    let plan = output(&shell, "plan quiet");
+    assert!(plan.contains("pivot_root"), "{plan}");
+    assert_eq!(loopback.glue().unwrap().census(), before);
+}
+
+#[test]
+fn a_shell_can_do_what_its_rights_allow_and_says_so() {
+    let (_loopback, shell) = shell(Rights::CREATE | Rights::LIST | Rights::INSPECT);
+    let text = output(&shell, "whoami");
+    assert!(
+        text.starts_with("a Factory capability, 1 derivations from the first\nrights: inspect create list\n")
+    );
+    assert_eq!(output(&shell, "create a quiet"), "");
+    assert!(output(&shell, "start a").starts_with("start a: START: the capability does not hold the right"));
+    assert!(output(&shell, "state a").starts_with("{\n"));
+}
+
+/// A terminal with something typed already.
+struct Typed {
+    keys: Vec<u8>,
+    screen: Paper,
+}
+
+impl Console for Typed {
+    fn write(&mut self, bytes: &[u8]) {
+        self.screen.write(bytes);
+    }
+}
+impl Terminal for Typed {
+    fn read(&mut self, buffer: &mut [u8]) -> Option<usize> {
+        let count = self.keys.len().min(buffer.len());
+        buffer[..count].copy_from_slice(&self.keys[..count]);
+        self.keys.drain(..count);
+        (count > 0).then_some(count)
+    }
+}
+
+#[test]
+fn a_conversation_ends_at_poweroff() {
+    let (_loopback, shell) = shell(Rights::FACTORY);
+    let mut terminal =
+        Typed { keys: b"run a quiet; wait a\rpoweroff\rlist\r".to_vec(), screen: Paper::default() };
+    shell.converse(&mut terminal, 80);
+    let text = terminal.screen.text();
+    assert!(text.contains("wait a\x1b[K\n0\n\rbailiwick> "), "{text:?}");
+    assert!(!text.contains("STATUS"));
+}
