@@ -1,61 +1,60 @@
-//! The `bailiwick` command: OCI bundles on Linux, through the server, embedded over the loopback channel.
+//! The `bailiwick` command: OCI bundles on Linux, through the Bailiwick server.
 //!
 //! ```text
-//!   command line ──► Factory · Container (client) ──► loopback ──► Manager ──► KernelGlue on Linux
+//!   command line ──► Factory · Container (client) ──► socket ──► monitor: Manager ──► KernelGlue on Linux
 //! ```
 //!
-//! The command is an ordinary client: it holds the root factory's capability, because whoever may start it as root
-//! has that authority anyway. Exit status: that of the container's program for `run`; 0 done, 1 refused with one
-//! line on standard error, 2 the command line is wrong.
+//! The command is an ordinary client. Each container has a [`monitor`], a small process that holds the server and is
+//! found through the container's [`state_directory`]. Exit status: that of the program for `run`, `exec` and `wait`;
+//! else 0 done, 1 refused with one line on standard error and in the log, 2 the command line is wrong.
 
+mod arguments;
+mod channel;
 mod check;
+mod command;
 mod failure;
-mod run;
+mod monitor;
 mod server;
 mod signals;
+mod spawn;
+mod state_directory;
+mod wire;
 
-use clap::{Parser, Subcommand};
-use std::path::PathBuf;
+use arguments::{Arguments, Command, Global};
+use clap::Parser;
+use failure::{Failure, Log};
 use std::process::ExitCode;
 
-/// Runs OCI bundles on Linux.
-#[derive(Parser)]
-#[command(version)]
-struct Arguments {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Subcommand)]
-enum Command {
-    /// Say whether a bundle's config.json follows the OCI runtime specification.
-    Check {
-        /// Directory with a config.json.
-        bundle: PathBuf,
-    },
-    /// Print the kernel steps that running a bundle would take, without doing any.
-    Plan {
-        /// Directory with a config.json and a root file system.
-        bundle: PathBuf,
-    },
-    /// Create a container, start it, wait for it and remove it. Its streams are this command's own.
-    Run {
-        /// Directory with a config.json and a root file system.
-        #[arg(short, long, default_value = ".")]
-        bundle: PathBuf,
-        /// The container's id.
-        id: String,
-    },
+/// Carries the command out and gives the exit status.
+fn carry_out(global: &Global, command: Command) -> Result<u8, Failure> {
+    let root = global.root.as_path();
+    match command {
+        Command::Check { bundle } => check::check(&bundle)?,
+        Command::Plan { bundle } => command::plan(&bundle)?,
+        Command::Create(create) => command::create(root, &create)?,
+        Command::Start { id } => command::start(root, &id)?,
+        Command::Run(run) => return command::run(root, &run),
+        Command::Exec(exec) => return command::exec(root, &exec),
+        Command::State { id } => command::state(root, &id)?,
+        Command::List { format, quiet } => command::list(root, format, quiet)?,
+        Command::Ps { id, format } => command::ps(root, &id, format)?,
+        Command::Kill { id, signal, all } => command::kill(root, &id, &signal, all)?,
+        Command::Pause { id } => command::pause(root, &id)?,
+        Command::Resume { id } => command::resume(root, &id)?,
+        Command::Wait { id } => return command::wait(root, &id),
+        Command::Delete { id, force } => command::delete(root, &id, force)?,
+        Command::Monitor { id } => monitor::main(&id)?,
+    }
+    Ok(0)
 }
 
 fn main() -> ExitCode {
-    let outcome = match Arguments::parse().command {
-        Command::Check { bundle } => check::check(&bundle).map(|()| ExitCode::SUCCESS),
-        Command::Plan { bundle } => run::plan(&bundle).map(|()| ExitCode::SUCCESS),
-        Command::Run { bundle, id } => run::run(&bundle, &id).map(ExitCode::from),
-    };
-    outcome.unwrap_or_else(|failure| {
-        eprintln!("bailiwick: {failure}");
-        ExitCode::FAILURE
-    })
+    let Arguments { global, command } = Arguments::parse();
+    match carry_out(&global, command) {
+        Ok(status) => ExitCode::from(status),
+        Err(failure) => {
+            Log { file: global.log, format: global.log_format }.tell(&failure);
+            ExitCode::FAILURE
+        }
+    }
 }

@@ -1,8 +1,8 @@
 //! Signals to this command that are meant for the container.
 
+use rustix::event::{PollFd, PollFlags, poll};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
 use std::io::{self, Read};
-use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 
 const FORWARDED: [i32; 6] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2];
@@ -25,9 +25,10 @@ impl Signals {
         Ok(Signals { pending })
     }
 
-    /// What becomes readable when one arrives.
-    pub(crate) fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        self.pending.iter().map(|(_, reader)| reader.as_fd())
+    /// Sleeps until one arrives.
+    pub(crate) fn sleep(&self) -> rustix::io::Result<()> {
+        let readers = self.pending.iter().map(|(_, reader)| PollFd::new(reader, PollFlags::IN));
+        rustix::io::retry_on_intr(|| poll(&mut readers.clone().collect::<Vec<_>>(), None)).map(drop)
     }
 
     /// Takes the signals that arrived, each once however often it came.

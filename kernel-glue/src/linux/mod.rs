@@ -15,6 +15,7 @@
 //! The process that uses this backend must have one thread, be root, and leave `SIGCHLD` at its default.
 #![allow(unsafe_code, reason = "system calls; every block says why it is sound")]
 
+mod binary;
 mod cgroup;
 mod child;
 mod container;
@@ -34,6 +35,7 @@ mod sources;
 mod sys;
 mod watch;
 
+pub use binary::own_program;
 pub use cgroup::DEFAULT_PARENT;
 
 use crate::glue::{

@@ -1,0 +1,211 @@
+//! The monitor: one small process per container, which holds the server and is the parent of the container.
+//!
+//! ```text
+//!   command ── socket pair ──► monitor: Manager ─► KernelGlue on Linux ─► container
+//!   later commands ── STATE/socket ──┘
+//! ```
+//!
+//! Its first connection is the root factory's capability, and the first call on it is the container's creation. From
+//! then on it serves whoever connects, root and its own user only, until the container is gone; before the last
+//! answer goes out, so is the state directory. It has one thread, cannot be looked into, and runs from a read-only
+//! mount of its own (CVE-2019-5736). A capability is a connected descriptor; a reply that brings one carries a new
+//! socket beside it.
+
+mod connections;
+
+use crate::failure::Failure;
+use crate::state_directory::StateDirectory;
+use crate::wire::{self, Message};
+use bailiwick_kernel_glue::linux::{DEFAULT_PARENT, Linux};
+use bailiwick_kernel_glue::{Delivery, KernelGlue, StepFault};
+use bailiwick_protocol::error::{ErrorReply, KernelFault};
+use bailiwick_protocol::frame::{FRAME_MAX, Tag, tag_of};
+use bailiwick_protocol::id::Badge;
+use bailiwick_protocol::message::{Derive, Request, Waiting};
+use bailiwick_protocol::rights::Rights;
+use bailiwick_server::{Limits, Manager, Policy};
+use connections::{Connection, Connections, Turn};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+use rustix::net::SocketFlags;
+use rustix::process::DumpableBehavior;
+use std::sync::Arc;
+
+/// One container, and grants enough for as many connections as there can be.
+const LIMITS: Limits = Limits { containers: 1, factories: 1, processes: 64 };
+
+/// What the command that started it has left in place of its streams.
+struct Given {
+    /// In place of standard input: the socket in the state directory, listening.
+    listener: OwnedFd,
+    /// In place of standard output: the first connection.
+    creator: OwnedFd,
+    /// As the working directory.
+    state: StateDirectory,
+}
+
+/// What runs.
+struct Monitor {
+    kernel: Linux,
+    manager: Manager,
+    root: Badge,
+    connections: Connections,
+    listener: OwnedFd,
+}
+
+/// The whole life of the monitor of container `id`.
+pub(crate) fn main(id: &str) -> Result<(), Failure> {
+    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
+    // Fails if it leads a session already, which serves as well.
+    let _ = rustix::process::setsid();
+    let Given { listener, creator, state } = take_given(id)?;
+    match Linux::new(DEFAULT_PARENT) {
+        Ok(kernel) => Monitor::new(kernel, listener).live(creator, state),
+        Err(fault) => answer_fault(creator, fault, state),
+    }
+}
+
+fn take_given(id: &str) -> Result<Given, Failure> {
+    let listener = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3)?;
+    let creator = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdout(), 3)?;
+    let null = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
+    rustix::stdio::dup2_stdin(&null)?;
+    rustix::stdio::dup2_stdout(&null)?;
+    let state = StateDirectory::working_directory(id)?;
+    rustix::process::chdir("/")?;
+    Ok(Given { listener, creator, state })
+}
+
+/// Where the kernel gives no backend, the creation is answered with the reason.
+fn answer_fault(creator: OwnedFd, fault: StepFault, state: StateDirectory) -> Result<(), Failure> {
+    let Some(message) = wire::receive(creator.as_fd())? else { return Ok(()) };
+    let mut room = [0; FRAME_MAX];
+    let error = ErrorReply::from(KernelFault::from(fault));
+    let Ok(frame) = error.encode(tag_of(message.frame()), &mut room) else { return Ok(()) };
+    drop(state);
+    Ok(wire::send(creator.as_fd(), frame, &[], wire::Room::Now)?)
+}
+
+impl Monitor {
+    fn new(kernel: Linux, listener: OwnedFd) -> Self {
+        let (manager, root) = Manager::new(LIMITS, Policy::default());
+        Monitor { kernel, manager, root, connections: Connections::default(), listener }
+    }
+
+    /// Serves until there is no container any more.
+    fn live(mut self, creator: OwnedFd, state: StateDirectory) -> Result<(), Failure> {
+        let Some(creation) = wire::receive(creator.as_fd())? else { return Ok(()) };
+        let first = self.derive_root().and_then(|badge| self.connections.add(creator, badge));
+        if let Some(first) = first {
+            self.deliver(first, creation);
+        }
+        loop {
+            self.settle();
+            if self.manager.container_count() == 0 {
+                // Whoever reads the answer finds nothing left.
+                drop(state);
+                self.connections.flush();
+                return Ok(());
+            }
+            self.connections.flush();
+            self.settle();
+            self.turn()?;
+        }
+    }
+
+    /// Takes note of everything that has happened by itself.
+    fn settle(&mut self) {
+        loop {
+            while let Some(badge) = self.connections.take_given_up() {
+                self.manager.closed(&mut self.kernel, &mut self.connections, badge);
+            }
+            let Some(event) = self.kernel.next_event(Waiting::No) else { return };
+            self.manager.event(&mut self.kernel, &mut self.connections, event);
+        }
+    }
+
+    /// Sleeps until something happens and handles what came over connections.
+    fn turn(&mut self) -> Result<(), Failure> {
+        let ends: Vec<_> =
+            self.connections.iter().map(|(c, end)| (c, end.socket.clone(), end.turn)).collect();
+        let wanted = |turn: &Turn| if *turn == Turn::Client { PollFlags::IN } else { PollFlags::empty() };
+        let mut polled =
+            vec![PollFd::new(&self.kernel, PollFlags::IN), PollFd::new(&self.listener, PollFlags::IN)];
+        polled.extend(ends.iter().map(|(_, socket, turn)| PollFd::new(socket, wanted(turn))));
+        match poll(&mut polled, None) {
+            Ok(_) => {}
+            Err(Errno::INTR) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        }
+        let came: Vec<PollFlags> = polled.iter().map(PollFd::revents).collect();
+        drop(polled);
+        for ((connection, _, turn), flags) in ends.iter().zip(came.iter().skip(2)) {
+            self.ready(*connection, *turn, *flags);
+        }
+        if came.get(1).is_some_and(|flags| !flags.is_empty()) {
+            self.accept();
+        }
+        Ok(())
+    }
+
+    fn ready(&mut self, connection: Connection, turn: Turn, flags: PollFlags) {
+        if flags.contains(PollFlags::IN) && turn == Turn::Client {
+            let message = self.connections.socket(connection).map(|socket| wire::receive(socket.as_fd()));
+            match message {
+                Some(Ok(Some(message))) => self.deliver(connection, message),
+                Some(_) => self.connections.closed(connection),
+                None => {}
+            }
+        } else if flags.intersects(PollFlags::HUP | PollFlags::ERR) {
+            self.connections.closed(connection);
+        }
+    }
+
+    /// Hands one message to the manager.
+    fn deliver(&mut self, connection: Connection, mut message: Message) {
+        let Some((badge, token)) = self.connections.begin(connection) else { return };
+        let descriptors = std::mem::take(&mut message.descriptors);
+        let (directory, streams, capabilities) = sort_out(descriptors, message.count);
+        self.kernel.set_streams(streams);
+        let frame = message.frame();
+        let delivery = Delivery { badge, frame, directory: directory.map(Arc::new), capabilities, token };
+        self.manager.deliver(&mut self.kernel, &mut self.connections, delivery);
+        self.kernel.set_streams(None);
+    }
+
+    /// A capability on the factory for each who connects: giving it up or revoking it concerns nobody else.
+    fn derive_root(&mut self) -> Option<Badge> {
+        let mut room = [0; FRAME_MAX];
+        let frame = Request::Derive(Derive { rights: Rights::FACTORY }).encode(Tag(0), &mut room).ok()?;
+        let token = Connections::OWN;
+        let delivery = Delivery { badge: self.root, frame, directory: None, capabilities: 0, token };
+        self.manager.deliver(&mut self.kernel, &mut self.connections, delivery);
+        self.connections.take_own()
+    }
+
+    /// Takes a connection, if root or this process's own user is behind it (R13).
+    fn accept(&mut self) {
+        let Ok(socket) = rustix::net::accept_with(&self.listener, SocketFlags::CLOEXEC) else { return };
+        let peer = rustix::net::sockopt::socket_peercred(&socket);
+        let trusted = |uid: rustix::process::Uid| uid.is_root() || uid == rustix::process::geteuid();
+        if !peer.is_ok_and(|peer| trusted(peer.uid)) || !self.connections.has_room() {
+            return;
+        }
+        if let Some(badge) = self.derive_root() {
+            let _ = self.connections.add(socket, badge);
+        }
+    }
+}
+
+/// Tells apart what came beside a frame: the directory, the streams, and how many capabilities the protocol sees.
+fn sort_out(descriptors: Vec<OwnedFd>, count: usize) -> (Option<OwnedFd>, Option<[OwnedFd; 3]>, usize) {
+    let mut all = descriptors.into_iter();
+    match count {
+        1 => (all.next(), None, 1),
+        3 => (None, <[OwnedFd; 3]>::try_from(all.collect::<Vec<_>>()).ok(), 0),
+        4 => (all.next(), <[OwnedFd; 3]>::try_from(all.collect::<Vec<_>>()).ok(), 1),
+        other => (None, None, other),
+    }
+}

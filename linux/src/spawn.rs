@@ -1,0 +1,58 @@
+//! Starts a container's monitor.
+
+use crate::channel::SocketChannel;
+use crate::failure::Failure;
+use crate::state_directory::Root;
+use crate::wire;
+use bailiwick_client::Factory;
+use bailiwick_kernel_glue::linux::own_program;
+use bailiwick_protocol::id::ContainerId;
+use rustix::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+
+/// The subcommand that is the monitor; not for people.
+pub(crate) const MONITOR: &str = "monitor";
+
+/// Where warnings of the monitor go, such as those of hooks that failed too late to matter.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Warnings {
+    /// To this command's standard error, which waits for the container anyway.
+    Here,
+    /// Nowhere: a stream that is kept open would hold up whoever reads it to its end.
+    Nowhere,
+}
+
+/// By descriptor, so that nothing is resolved a second time.
+fn path_of(fd: BorrowedFd<'_>) -> String {
+    format!("/proc/self/fd/{}", fd.as_raw_fd())
+}
+
+/// Makes the state directory and starts a monitor in it. The factory creates one container; if none comes of it, or
+/// when it is gone, monitor and directory are gone too.
+pub(crate) fn monitor(
+    root: &Root,
+    id: &ContainerId,
+    warnings: Warnings,
+) -> Result<Factory<SocketChannel>, Failure> {
+    let state = root.add(id)?;
+    let listener = state.listen()?;
+    let program = own_program().map_err(|fault| Failure::about("start the monitor", fault))?;
+    let (ours, theirs) = wire::pair()?;
+    let errors = match warnings {
+        Warnings::Here => Stdio::inherit(),
+        Warnings::Nowhere => Stdio::null(),
+    };
+    Command::new(path_of(program.as_fd()))
+        .arg0("bailiwick")
+        .args([MONITOR, id.as_str()])
+        .env_clear()
+        .current_dir(path_of(state.as_fd()))
+        .stdin(listener)
+        .stdout(theirs)
+        .stderr(errors)
+        .spawn()
+        .map_err(|error| Failure::about("start the monitor", error))?;
+    state.hand_over();
+    Ok(Factory::new(SocketChannel::new(ours)))
+}
