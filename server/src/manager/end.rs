@@ -1,7 +1,8 @@
 //! Endings: of grants, of containers, of processes nobody asks for any more.
 
+use super::factory::Amounts;
 use super::object::key_of;
-use super::{ContainerHandle, Execution, Manager, Object, Parked, ProcessHandle, Work};
+use super::{ContainerHandle, Execution, FactoryHandle, Manager, Object, Parked, ProcessHandle, Work};
 use alloc::vec::Vec;
 use bailiwick_kernel_glue::{KernelGlue, Port, Progress};
 use bailiwick_protocol::error::{Refusal, RefusalCode};
@@ -10,27 +11,51 @@ use bailiwick_protocol::message::Reply;
 use bailiwick_protocol::rights::Rights;
 
 impl Manager {
-    /// Notes a new grant with its object.
+    /// What the object is charged to.
+    fn payer(&self, object: Object) -> Option<FactoryHandle> {
+        let container = match object {
+            Object::Factory(handle) => return Some(handle),
+            Object::Container(handle) => handle,
+            Object::Process(handle) => self.processes.get(handle)?.container,
+        };
+        self.containers.get(container).map(|record| record.factory)
+    }
+
+    /// Notes a new grant with its object and charges it.
     pub(crate) fn hold(&mut self, badge: Badge, object: Object) {
-        match object {
-            Object::Factory(handle) => {
-                if let Some(factory) = self.factories.get_mut(handle) {
-                    factory.holders = factory.holders.saturating_add(1);
-                }
+        if let Object::Factory(handle) = object {
+            if let Some(factory) = self.factories.get_mut(handle) {
+                factory.holders = factory.holders.saturating_add(1);
             }
-            _ => {
-                if let Some(execution) = self.execution(object) {
-                    execution.holders.insert(badge);
-                }
+        } else if let Some(execution) = self.execution(object) {
+            execution.holders.insert(badge);
+        }
+        if let Some(payer) = self.payer(object) {
+            self.charge(payer, &Amounts::GRANT);
+        }
+    }
+
+    /// Takes [`Manager::hold`] back. Of an object that is gone nothing is left to be noted.
+    pub(crate) fn let_go(&mut self, badge: Badge, object: Object) {
+        if let Some(payer) = self.payer(object) {
+            self.discharge(payer, &Amounts::GRANT);
+        }
+        if let Object::Factory(handle) = object {
+            if let Some(factory) = self.factories.get_mut(handle) {
+                factory.holders = factory.holders.saturating_sub(1);
             }
+        } else if let Some(execution) = self.execution(object) {
+            execution.holders.remove(&badge);
         }
     }
 
     /// A grant below `parent`, noted with its object.
     ///
     /// # Errors
-    /// `Full`.
+    /// `Quota` or `Full`; nothing was changed.
     pub(crate) fn grant(&mut self, parent: Badge, object: Object, mask: Rights) -> Result<Badge, Refusal> {
+        let payer = self.payer(object).ok_or(RefusalCode::NotFound)?;
+        self.check_quota(payer, &Amounts::GRANT)?;
         let badge = self.grants.derive(parent, object, mask)?;
         self.hold(badge, object);
         Ok(badge)
@@ -73,15 +98,13 @@ impl Manager {
         badge: Badge,
         object: Object,
     ) {
+        self.let_go(badge, object);
         if let Some(execution) = self.execution(object) {
-            execution.holders.remove(&badge);
             answer_revoked(execution, port, badge);
         }
         match object {
             Object::Factory(handle) => {
-                let Some(factory) = self.factories.get_mut(handle) else { return };
-                factory.holders = factory.holders.saturating_sub(1);
-                if factory.holders == 0 {
+                if self.factories.get(handle).is_some_and(|factory| factory.holders == 0) {
                     self.orphan(handle);
                 }
             }
@@ -148,6 +171,7 @@ impl Manager {
         handle: ContainerHandle,
     ) {
         let Some(mut record) = self.containers.remove(handle) else { return };
+        self.dismiss(&record);
         answer_gone(&mut record.first, port);
         let mut holders: Vec<Badge> = record.first.holders.into_iter().collect();
         for process in record.execs.into_values() {
@@ -166,7 +190,7 @@ impl Manager {
         for badge in holders {
             self.end_grant(glue, port, badge);
         }
-        self.discharge(record.factory, record.oci.id());
+        self.forget_factory(record.factory);
     }
 
     /// Forgets a process that has ended and that nobody holds.
@@ -176,6 +200,9 @@ impl Manager {
             return;
         }
         let (container, key) = (process.container, process.key);
+        if let Some(payer) = self.payer(Object::Process(handle)) {
+            self.discharge(payer, &Amounts::PROCESS);
+        }
         self.processes.remove(handle);
         if let Some(record) = self.containers.get_mut(container) {
             record.execs.remove(&key);
@@ -185,19 +212,19 @@ impl Manager {
 }
 
 fn answer_gone(execution: &mut Execution, port: &mut impl Port) {
-    for call in execution.waits.drain(..) {
+    for call in execution.waits.take() {
         call.refuse(port, RefusalCode::Gone);
     }
-    for wait in execution.log_waits.drain(..) {
+    for wait in execution.log_waits.take() {
         wait.parked.refuse(port, RefusalCode::Gone);
     }
 }
 
 fn answer_revoked(execution: &mut Execution, port: &mut impl Port, badge: Badge) {
-    for call in execution.waits.extract_if(.., |call| call.badge == badge) {
+    for call in execution.waits.take_of(badge) {
         call.refuse(port, RefusalCode::Revoked);
     }
-    for wait in execution.log_waits.extract_if(.., |wait| wait.parked.badge == badge) {
+    for wait in execution.log_waits.take_of(badge) {
         wait.parked.refuse(port, RefusalCode::Revoked);
     }
 }

@@ -115,7 +115,7 @@ impl Manager {
         if let Some(name) = name.filter(|_| execution.stdio == Stdio::Console) {
             execution.lines.finish(|line| glue.console(name.as_str(), line));
         }
-        for call in execution.waits.drain(..) {
+        for call in execution.waits.take() {
             call.reply(port, &Reply::Exit(exit));
         }
         answer_logs(execution, port);
@@ -188,7 +188,7 @@ fn answer_logs(execution: &mut Execution, port: &mut impl Port) {
     let ended = execution.ended();
     let (log, waits) = (&execution.log, &mut execution.log_waits);
     let ready = |cursor: u64| cursor != log.end() || ended == Ended::Yes;
-    for wait in waits.extract_if(.., |wait| ready(wait.cursor)) {
+    for wait in waits.take_if(|wait| ready(wait.cursor)) {
         match log.read(wait.cursor, LOG_FRAME, ended) {
             Some(reply) => wait.parked.reply(port, &Reply::Logs(reply)),
             None => wait.parked.refuse(port, RefusalCode::BadValue),

@@ -1,10 +1,76 @@
-//! Factories: a name space and a quota, charged to every ancestor.
+//! Factories: a name space and quotas, charged to every ancestor.
 
-use super::{ContainerHandle, FactoryHandle, Manager};
+use super::{ContainerHandle, FactoryHandle, Limits, Manager, Record};
+use crate::grant::GRANTS_MAX;
 use crate::plan::Policy;
 use alloc::collections::BTreeMap;
 use bailiwick_protocol::error::{Refusal, RefusalCode};
 use bailiwick_protocol::id::ContainerId;
+
+/// How many of everything that clients can make grow: what a factory uses, or may use.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Amounts {
+    pub(crate) containers: u32,
+    pub(crate) factories: u32,
+    /// Processes started by `Exec` and not forgotten.
+    pub(crate) processes: u32,
+    /// Live grants on any of these.
+    pub(crate) grants: u32,
+}
+
+impl Amounts {
+    pub(crate) const NONE: Amounts = Amounts { containers: 0, factories: 0, processes: 0, grants: 0 };
+    pub(crate) const CONTAINER: Amounts = Amounts { containers: 1, ..Amounts::NONE };
+    pub(crate) const FACTORY: Amounts = Amounts { factories: 1, ..Amounts::NONE };
+    pub(crate) const PROCESS: Amounts = Amounts { processes: 1, ..Amounts::NONE };
+    pub(crate) const GRANT: Amounts = Amounts { grants: 1, ..Amounts::NONE };
+
+    /// And a grant on it.
+    pub(crate) const fn held(self) -> Self {
+        Amounts { grants: self.grants + 1, ..self }
+    }
+
+    /// What the whole server has room for.
+    fn of_server(limits: &Limits) -> Self {
+        let Limits { containers, factories, processes } = *limits;
+        // The root factory itself is not below it.
+        let factories = factories.saturating_sub(1);
+        Amounts { containers, factories, processes, grants: GRANTS_MAX as u32 }
+    }
+
+    /// What goes with a quota of this many containers below `above`: whoever may have few of them may not fill the
+    /// server with the rest either.
+    pub(crate) fn below(above: &Amounts, containers: u32) -> Self {
+        let containers = containers.min(above.containers);
+        let each = |count: u32, most: u32| containers.saturating_add(1).saturating_mul(count).min(most);
+        Amounts {
+            containers,
+            factories: each(1, above.factories),
+            processes: each(8, above.processes),
+            grants: each(64, above.grants),
+        }
+    }
+
+    fn map(&mut self, other: &Amounts, change: fn(u32, u32) -> u32) {
+        self.containers = change(self.containers, other.containers);
+        self.factories = change(self.factories, other.factories);
+        self.processes = change(self.processes, other.processes);
+        self.grants = change(self.grants, other.grants);
+    }
+
+    /// The first kind of which `self` with `more` exceeds `max`: its name, how many there are, how many there may be.
+    fn exceeds(&self, more: &Amounts, max: &Amounts) -> Option<(&'static str, u32, u32)> {
+        [
+            ("containers", self.containers, more.containers, max.containers),
+            ("factories", self.factories, more.factories, max.factories),
+            ("processes", self.processes, more.processes, max.processes),
+            ("capabilities", self.grants, more.grants, max.grants),
+        ]
+        .into_iter()
+        .find(|(_, used, more, max)| *more > 0 && used.saturating_add(*more) > *max)
+        .map(|(name, used, _, max)| (name, used, max))
+    }
+}
 
 /// What creates containers.
 #[derive(Clone, Debug)]
@@ -14,10 +80,10 @@ pub(crate) struct Factory {
     pub(crate) policy: Policy,
     /// Containers made through this very factory, by id.
     pub(crate) ids: BTreeMap<ContainerId, ContainerHandle>,
-    /// Containers of this factory and of all below it.
-    pub(crate) used: u32,
-    /// Most of those.
-    pub(crate) max: u32,
+    /// What it and all below it use. The factory itself counts among those below its parent.
+    pub(crate) used: Amounts,
+    /// Most of that.
+    pub(crate) max: Amounts,
     /// Live grants on it.
     pub(crate) holders: u32,
     /// Factories made directly below it that are still there.
@@ -28,14 +94,26 @@ impl Factory {
     /// Most factories one below the other, the root one included. Charging walks that far.
     pub(crate) const DEPTH_MAX: u16 = 32;
 
-    pub(super) fn root(max: u32, policy: Policy) -> Self {
-        let ids = BTreeMap::new();
-        Factory { parent: None, depth: 1, policy, ids, used: 0, max, holders: 0, children: 0 }
+    pub(super) fn root(limits: &Limits, policy: Policy) -> Self {
+        let (ids, max) = (BTreeMap::new(), Amounts::of_server(limits));
+        Factory { parent: None, depth: 1, policy, ids, used: Amounts::NONE, max, holders: 0, children: 0 }
     }
 
-    /// What is left of its own quota. An ancestor may have less: that is not this holder's to know.
+    /// Containers left of its own quota. An ancestor may have less: that is not this holder's to know.
     pub(crate) const fn left(&self) -> u32 {
-        self.max.saturating_sub(self.used)
+        self.max.containers.saturating_sub(self.used.containers)
+    }
+}
+
+/// Everything a container is charged for.
+fn cost(manager: &Manager, record: &Record) -> Amounts {
+    let executions = record.execs.values().filter_map(|handle| manager.processes.get(*handle));
+    let holders = executions.map(|process| process.execution.holders.len()).sum::<usize>();
+    Amounts {
+        containers: 1,
+        factories: 0,
+        processes: record.execs.len() as u32,
+        grants: (record.first.holders.len() + holders) as u32,
     }
 }
 
@@ -49,40 +127,51 @@ impl Manager {
         }
     }
 
-    /// Whether one more container fits this factory and every ancestor.
+    /// Whether so much more fits this factory and every ancestor.
     ///
     /// # Errors
     /// `Quota`; with the numbers only if it is the caller's own quota.
-    pub(crate) fn check_quota(&self, handle: FactoryHandle) -> Result<(), Refusal> {
+    pub(crate) fn check_quota(&self, handle: FactoryHandle, more: &Amounts) -> Result<(), Refusal> {
         let mut at = Some(handle);
         while let Some(factory) = at.and_then(|handle| self.factories.get(handle)) {
-            if factory.left() == 0 && at == Some(handle) {
-                let text = format_args!("containers: {} of {} used", factory.used, factory.max);
-                return Err(Refusal::new(RefusalCode::Quota, text));
-            }
-            if factory.left() == 0 {
-                return Err(Refusal::new(RefusalCode::Quota, "containers"));
+            if let Some((name, used, max)) = factory.used.exceeds(more, &factory.max) {
+                return Err(if at == Some(handle) {
+                    Refusal::new(RefusalCode::Quota, format_args!("{name}: {used} of {max} used"))
+                } else {
+                    Refusal::new(RefusalCode::Quota, name)
+                });
             }
             at = factory.parent;
         }
         Ok(())
     }
 
+    /// Counts something that is there now.
+    pub(crate) fn charge(&mut self, handle: FactoryHandle, amounts: &Amounts) {
+        self.for_ancestors(handle, |factory| factory.used.map(amounts, u32::saturating_add));
+    }
+
+    /// Counts something that is there no more.
+    pub(crate) fn discharge(&mut self, handle: FactoryHandle, amounts: &Amounts) {
+        self.for_ancestors(handle, |factory| factory.used.map(amounts, u32::saturating_sub));
+    }
+
     /// Counts one more container and notes its id.
-    pub(crate) fn charge(&mut self, handle: FactoryHandle, id: ContainerId, container: ContainerHandle) {
-        self.for_ancestors(handle, |factory| factory.used = factory.used.saturating_add(1));
+    pub(crate) fn admit(&mut self, handle: FactoryHandle, id: ContainerId, container: ContainerHandle) {
+        self.charge(handle, &Amounts::CONTAINER);
         if let Some(factory) = self.factories.get_mut(handle) {
             factory.ids.insert(id, container);
         }
     }
 
-    /// Takes [`Manager::charge`] back.
-    pub(crate) fn discharge(&mut self, handle: FactoryHandle, id: &ContainerId) {
-        self.for_ancestors(handle, |factory| factory.used = factory.used.saturating_sub(1));
-        if let Some(factory) = self.factories.get_mut(handle) {
-            factory.ids.remove(id);
+    /// Gives back everything a container is charged for and its id. Its record is out of the table, its processes
+    /// are not yet.
+    pub(super) fn dismiss(&mut self, record: &Record) {
+        let cost = cost(self, record);
+        self.discharge(record.factory, &cost);
+        if let Some(factory) = self.factories.get_mut(record.factory) {
+            factory.ids.remove(record.oci.id());
         }
-        self.forget_factory(handle);
     }
 
     /// A factory nobody holds any more: its containers live on under the nearest ancestor that somebody holds (the
@@ -95,8 +184,9 @@ impl Manager {
             let taken = self.factories.get(heir).is_none_or(|factory| factory.ids.contains_key(&id));
             let home = if taken { handle } else { heir };
             if home == heir {
-                self.for_ancestors(handle, |factory| factory.used = factory.used.saturating_sub(1));
-                self.for_ancestors(heir, |factory| factory.used = factory.used.saturating_add(1));
+                let cost = self.containers.get(container).map_or(Amounts::NONE, |record| cost(self, record));
+                self.discharge(handle, &cost);
+                self.charge(heir, &cost);
             }
             if let Some(factory) = self.factories.get_mut(home) {
                 factory.ids.insert(id, container);
@@ -120,12 +210,13 @@ impl Manager {
     }
 
     /// Removes a factory that nobody holds and that has nothing below it, and then perhaps its parent.
-    fn forget_factory(&mut self, handle: FactoryHandle) {
+    pub(super) fn forget_factory(&mut self, handle: FactoryHandle) {
         let mut at = handle;
         while let Some(factory) = self.factories.get(at) {
             let needed = factory.holders > 0 || factory.children > 0 || !factory.ids.is_empty();
             let Some(parent) = factory.parent.filter(|_| !needed) else { return };
             self.factories.remove(at);
+            self.discharge(parent, &Amounts::FACTORY);
             if let Some(parent) = self.factories.get_mut(parent) {
                 parent.children = parent.children.saturating_sub(1);
             }

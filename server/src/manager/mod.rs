@@ -17,9 +17,9 @@ mod object;
 mod parked;
 
 pub(crate) use event::LOG_FRAME;
-pub(crate) use factory::Factory;
+pub(crate) use factory::{Amounts, Factory};
 pub(crate) use object::{Call, Execution, Object, Process, Record, Work, key_of as kernel_key};
-pub(crate) use parked::{LogWait, Parked, park};
+pub(crate) use parked::{LogWait, Parked};
 
 use crate::grant::Grants;
 use crate::op;
@@ -41,10 +41,12 @@ pub(crate) type FactoryHandle = Handle<Factory>;
 /// Names one process started by `Exec`.
 pub(crate) type ProcessHandle = Handle<Process>;
 
-/// How much there may be of everything. Full is a refusal.
+/// How much there may be of everything, which is the root factory's quota too. A sub-factory's quota of containers
+/// bounds the rest as well: for each container (and one over) it may have one factory, 8 processes and 64
+/// capabilities. So whoever may have little cannot fill the server. Full is a refusal.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Limits {
-    /// Containers, which is the root factory's quota too.
+    /// Containers.
     pub containers: u32,
     /// Factories, the root one included.
     pub factories: u32,
@@ -97,7 +99,7 @@ impl Manager {
     /// A manager without containers, and the badge of its root factory: all rights, all of `limits`, this policy.
     /// The owner of the transport mints the first capability with that badge.
     pub fn new(limits: Limits, policy: Policy) -> (Manager, Badge) {
-        let (factories, root) = Table::with_first(limits.factories, Factory::root(limits.containers, policy));
+        let (factories, root) = Table::with_first(limits.factories, Factory::root(&limits, policy));
         let mut grants = Grants::default();
         // The first grant of an empty table always has room; a badge of nobody would stand for nothing.
         let badge = grants.root(Object::Factory(root), Rights::FACTORY).unwrap_or(Badge(0));

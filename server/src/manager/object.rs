@@ -1,12 +1,11 @@
 //! What a badge can stand for, and what the manager keeps of it.
 
-use super::parked::{LogWait, Parked};
+use super::parked::{LogWait, Parked, Waits};
 use super::{ContainerHandle, FactoryHandle, ProcessHandle};
 use crate::container::OciContainer;
 use crate::log::{Ended, Lines, Log};
 use crate::oci::ValidConfig;
 use alloc::collections::{BTreeMap, BTreeSet};
-use alloc::vec::Vec;
 use bailiwick_kernel_glue::{ContainerKey, ExecKey, Pid, ProcessKey};
 use bailiwick_protocol::id::Badge;
 use bailiwick_protocol::message::{Exit, Status, Stdio};
@@ -86,8 +85,8 @@ pub(crate) struct Execution {
     pub(crate) exit: Option<Exit>,
     pub(crate) log: Log,
     pub(crate) lines: Lines,
-    pub(crate) waits: Vec<Parked>,
-    pub(crate) log_waits: Vec<LogWait>,
+    pub(crate) waits: Waits<Parked>,
+    pub(crate) log_waits: Waits<LogWait>,
 }
 
 impl Execution {
@@ -98,8 +97,8 @@ impl Execution {
             exit: None,
             log: Log::default(),
             lines: Lines::default(),
-            waits: Vec::new(),
-            log_waits: Vec::new(),
+            waits: Waits::new(),
+            log_waits: Waits::new(),
         }
     }
 

@@ -1,6 +1,7 @@
 //! Calls whose answer is not there yet.
 
 use super::{answer, refuse};
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use bailiwick_kernel_glue::{Port, ReplyToken};
 use bailiwick_protocol::error::{ErrorReply, Refusal, RefusalCode};
@@ -8,8 +9,8 @@ use bailiwick_protocol::frame::Tag;
 use bailiwick_protocol::id::Badge;
 use bailiwick_protocol::message::Reply;
 
-/// Most calls that wait for the end, and most that wait for output, of one process.
-pub(crate) const WAITS_MAX: usize = 64;
+/// Most calls that wait for the end, and most that wait for output, of one process, sent on one capability.
+pub(crate) const WAITS_MAX: usize = 16;
 
 /// What is needed to answer a call. Answering takes it, so a call is answered once.
 #[derive(Debug)]
@@ -46,14 +47,51 @@ pub(crate) struct LogWait {
     pub(crate) cursor: u64,
 }
 
-/// Adds to a list of waiting calls.
-///
-/// # Errors
-/// `Full` if it holds [`WAITS_MAX`].
-pub(crate) fn park<T>(list: &mut Vec<T>, waiting: T) -> Result<(), ErrorReply> {
-    if list.len() >= WAITS_MAX {
-        return Err(Refusal::new(RefusalCode::Full, "calls waiting on this object").into());
+impl LogWait {
+    /// The capability the call came on.
+    pub(crate) const fn badge(&self) -> Badge {
+        self.parked.badge
     }
-    list.push(waiting);
-    Ok(())
+}
+
+/// Calls that wait on one object, by the capability they came on. Each holder has room of its own, so nobody's
+/// calls are in the way of another's; the number of holders is bounded by quotas.
+#[derive(Clone, Debug)]
+pub(crate) struct Waits<T>(BTreeMap<Badge, Vec<T>>);
+
+impl<T> Waits<T> {
+    pub(crate) const fn new() -> Self {
+        Waits(BTreeMap::new())
+    }
+
+    /// Adds a call that came on `badge`.
+    ///
+    /// # Errors
+    /// `Full` if [`WAITS_MAX`] wait that came on it.
+    pub(crate) fn park(&mut self, badge: Badge, waiting: T) -> Result<(), ErrorReply> {
+        let list = self.0.entry(badge).or_default();
+        if list.len() >= WAITS_MAX {
+            let text = format_args!("{WAITS_MAX} calls that wait, sent on one capability");
+            return Err(Refusal::new(RefusalCode::Full, text).into());
+        }
+        list.push(waiting);
+        Ok(())
+    }
+
+    /// Takes all out.
+    pub(crate) fn take(&mut self) -> impl Iterator<Item = T> + use<T> {
+        core::mem::take(&mut self.0).into_values().flatten()
+    }
+
+    /// Takes those out that came on `badge`.
+    pub(crate) fn take_of(&mut self, badge: Badge) -> Vec<T> {
+        self.0.remove(&badge).unwrap_or_default()
+    }
+
+    /// Takes those out that are `ready`.
+    pub(crate) fn take_if(&mut self, ready: impl Fn(&T) -> bool) -> Vec<T> {
+        let taken = self.0.values_mut().flat_map(|list| list.extract_if(.., |call| ready(call))).collect();
+        self.0.retain(|_, list| !list.is_empty());
+        taken
+    }
 }

@@ -2,8 +2,8 @@
 
 use crate::container::OciContainer;
 use crate::manager::{
-    Answer, Call, ContainerHandle, Execution, FactoryHandle, Manager, Object, Outcome, Parked, Record, Work,
-    World, kernel_key,
+    Amounts, Answer, Call, ContainerHandle, Execution, FactoryHandle, Manager, Object, Outcome, Parked,
+    Record, Work, World, kernel_key,
 };
 use crate::oci::{CONFIG_MAX, ValidConfig};
 use crate::plan::{self, Policy};
@@ -54,7 +54,7 @@ fn admit(
     if factory.ids.contains_key(&id) {
         return Err(Refusal::new(RefusalCode::Exists, id).into());
     }
-    manager.check_quota(handle)?;
+    manager.check_quota(handle, &Amounts::CONTAINER.held())?;
     Ok((handle, factory.policy, id))
 }
 
@@ -117,7 +117,7 @@ fn enter(
     let handle = manager.containers.insert(record).map_err(full)?;
     match manager.grant(call.parked.badge, Object::Container(handle), Rights::CONTAINER) {
         Ok(grant) => {
-            manager.charge(factory, id, handle);
+            manager.admit(factory, id, handle);
             Ok((handle, grant))
         }
         Err(refusal) => {

@@ -1,6 +1,6 @@
 //! `Delegate`: a sub-factory within the caller's bounds.
 
-use crate::manager::{Answer, Call, Factory, Object, Outcome, World};
+use crate::manager::{Amounts, Answer, Call, Factory, Object, Outcome, World};
 use alloc::collections::BTreeMap;
 use bailiwick_kernel_glue::{KernelGlue, Port};
 use bailiwick_protocol::error::{Refusal, RefusalCode};
@@ -16,13 +16,14 @@ pub(super) fn run<'m, G: KernelGlue, P: Port>(
     if above.depth >= Factory::DEPTH_MAX {
         return Err(Refusal::new(RefusalCode::Full, "factories one below the other").into());
     }
+    manager.check_quota(parent, &Amounts::FACTORY.held())?;
     let factory = Factory {
         parent: Some(parent),
         depth: above.depth + 1,
         policy: above.policy,
         ids: BTreeMap::new(),
-        used: 0,
-        max: delegate.containers.min(above.max),
+        used: Amounts::NONE,
+        max: Amounts::below(&above.max, delegate.containers),
         holders: 0,
         children: 0,
     };
@@ -35,6 +36,7 @@ pub(super) fn run<'m, G: KernelGlue, P: Port>(
             return Err(refusal.into());
         }
     };
+    manager.charge(parent, &Amounts::FACTORY);
     if let Some(above) = manager.factories.get_mut(parent) {
         above.children = above.children.saturating_add(1);
     }

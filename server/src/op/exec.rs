@@ -2,8 +2,8 @@
 
 use super::idle;
 use crate::manager::{
-    Answer, Call, ContainerHandle, Execution, Manager, Object, Outcome, Process, ProcessHandle, World,
-    kernel_key,
+    Amounts, Answer, Call, ContainerHandle, Execution, Manager, Object, Outcome, Process, ProcessHandle,
+    World, kernel_key,
 };
 use crate::plan::exec_plan;
 use bailiwick_kernel_glue::{ExecKey, KernelGlue, Port};
@@ -32,9 +32,12 @@ pub(super) fn run<'m, G: KernelGlue, P: Port>(
     let next = record.next_exec.checked_add(1).filter(|_| record.execs.len() < EXECS_MAX);
     let next = next.ok_or(Refusal::new(RefusalCode::Full, "processes of this container"))?;
     let plan = exec_plan(record.oci.config(), &glue.features(), &exec)?;
+    let factory = record.factory;
+    manager.check_quota(factory, &Amounts::PROCESS.held())?;
     let (handle, badge) = enter(manager, &call, container, key, exec.stdio)?;
     match glue.execute(kernel_key(container), key, &plan) {
         Ok(pid) => {
+            manager.charge(factory, &Amounts::PROCESS);
             if let Some(record) = manager.containers.get_mut(container) {
                 record.next_exec = next;
                 record.execs.insert(key, handle);
@@ -43,6 +46,7 @@ pub(super) fn run<'m, G: KernelGlue, P: Port>(
         }
         Err(fault) => {
             // Nothing was derived from a grant that nobody has seen.
+            manager.let_go(badge, Object::Process(handle));
             let _ = manager.grants.give_up(badge);
             manager.processes.remove(handle);
             Err(KernelFault::from(fault).into())

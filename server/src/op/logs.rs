@@ -2,7 +2,7 @@
 
 use super::bad_value;
 use crate::log::Ended;
-use crate::manager::{Answer, Call, LOG_FRAME, LogWait, Outcome, World, park};
+use crate::manager::{Answer, Call, LOG_FRAME, LogWait, Outcome, World};
 use bailiwick_kernel_glue::{KernelGlue, Port};
 use bailiwick_protocol::error::RefusalCode;
 use bailiwick_protocol::message::{Logs, Reply, Waiting};
@@ -16,7 +16,8 @@ pub(super) fn run<'m, G: KernelGlue, P: Port>(
     let ended = execution.ended();
     let nothing_yet = logs.cursor == execution.log.end() && ended == Ended::No;
     if nothing_yet && logs.waiting == Waiting::Yes {
-        park(&mut execution.log_waits, LogWait { parked: call.parked, cursor: logs.cursor })?;
+        let wait = LogWait { parked: call.parked, cursor: logs.cursor };
+        execution.log_waits.park(wait.badge(), wait)?;
         return Ok(Answer::Taken);
     }
     let reply = execution.log.read(logs.cursor, LOG_FRAME, ended);

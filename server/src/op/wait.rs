@@ -1,6 +1,6 @@
 //! `Wait`: answered once the process has ended.
 
-use crate::manager::{Answer, Call, Outcome, World, park};
+use crate::manager::{Answer, Call, Outcome, World};
 use bailiwick_kernel_glue::{KernelGlue, Port};
 use bailiwick_protocol::error::RefusalCode;
 use bailiwick_protocol::message::Reply;
@@ -10,7 +10,7 @@ pub(super) fn run<'m, G: KernelGlue, P: Port>(world: World<'m, '_, G, P>, call: 
     match execution.exit {
         Some(exit) => Ok(Answer::Reply(Reply::Exit(exit))),
         None => {
-            park(&mut execution.waits, call.parked)?;
+            execution.waits.park(call.parked.badge, call.parked)?;
             Ok(Answer::Taken)
         }
     }
