@@ -399,6 +399,16 @@ pub enum HookKind {
 }
 
 impl HookKind {
+    /// All kinds, in the order in which they run.
+    pub const ALL: [HookKind; 6] = [
+        HookKind::Prestart,
+        HookKind::CreateRuntime,
+        HookKind::CreateContainer,
+        HookKind::StartContainer,
+        HookKind::Poststart,
+        HookKind::Poststop,
+    ];
+
     /// The key in config.json.
     pub const fn as_str(self) -> &'static str {
         match self {

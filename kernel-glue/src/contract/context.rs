@@ -94,6 +94,7 @@ impl<'f, F: Fixture> Context<'f, F> {
     /// A plan for this command in the contract's bundle, with its own namespaces and its own group.
     pub(super) fn plan(&mut self, args: &[&str]) -> Plan {
         let namespaces = self.kinds().into_iter().map(|kind| (kind, NamespaceSource::New)).collect();
+        *self.used += 1;
         let group = format!("contract-{}", self.used);
         Plan {
             create: Vec::from([

@@ -149,7 +149,7 @@ impl First<'_> {
     }
 
     fn main(&self) -> u8 {
-        report(self.control, || {
+        let status = report(self.control, || {
             leave_server(&self.descriptors()).map_err(nowhere)?;
             let _ = rustix::process::setsid();
             sys::umask(0);
@@ -158,7 +158,10 @@ impl First<'_> {
             let (go, _): (Go, _) = control::expect(self.control).map_err(nowhere)?;
             self.begin().map_err(at(self.sources.namespaces_step.unwrap_or(0)))?;
             self.steps(&go)
-        })
+        });
+        // The server kills this process once it has read why; a server that has gone has closed the socket.
+        let _ = control::receive::<Go>(self.control);
+        status
     }
 
     /// What could not come with the process's making.

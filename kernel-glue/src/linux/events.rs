@@ -6,6 +6,7 @@ use super::control::{self, Go, Told};
 use super::fault::{Fault, Outcome};
 use super::hooks::{self, Ended, reap};
 use super::launch::told_fault;
+use super::sys::send_signal;
 use super::watch::{Mode, Watched, Watcher};
 use crate::glue::{ContainerKey, Event, Pid, Prepared, ProcessKey, Progress, StepFault};
 use crate::plan::{Hook, Step};
@@ -48,6 +49,10 @@ impl Linux {
         let Some(container) = self.containers.get_mut(&key) else { return };
         let Some((control, token)) = container.control.as_ref() else { return };
         let told = control::receive::<Told>(control.as_fd());
+        if let (Phase::Releasing, Ok(Some((Told::Fault { .. }, _)))) = (container.phase, &told) {
+            // It waits for this. One that has ended already needs no signal.
+            let _ = send_signal(container.first.child.pidfd.as_fd(), 9);
+        }
         if !matches!(told, Ok(Some((Told::Hook { .. } | Told::Prepared { .. }, _)))) {
             self.watcher.remove(*token, control);
             container.control = None;
