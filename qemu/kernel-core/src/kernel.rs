@@ -15,7 +15,7 @@ use crate::linux;
 use crate::memory::{GroupId, Memory, NoMemory};
 use crate::mm::{Access, AddressSpace, Supply};
 use crate::native;
-use crate::ns::ProcessId;
+use crate::ns::{NamespaceSet, ProcessId};
 use crate::process::{PROCESSES_MAX, Process, ProcessBody, Processes};
 use crate::sched::Scheduler;
 use crate::thread::{Channel, Context, Registers, State, THREADS_MAX, Thread, ThreadBody, ThreadId, Threads};
@@ -66,6 +66,8 @@ pub struct Kernel<H: Hw> {
     pub sched: Scheduler,
     /// Files.
     pub vfs: Vfs,
+    /// The machine's own namespaces, which processes are in that were put into no others.
+    pub machine: NamespaceSet,
     /// What Linux processes have together.
     pub linux: linux::Linux,
     /// The serial console.
@@ -88,8 +90,8 @@ macro_rules! supply {
 }
 
 impl<H: Hw> Kernel<H> {
-    /// A kernel without processes over the machine's memory.
-    pub fn new(mem: Memory<H>, vfs: Vfs) -> Self {
+    /// A kernel without processes over the machine's memory; `machine` are the namespaces that came with `vfs`.
+    pub fn new(mem: Memory<H>, vfs: Vfs, machine: NamespaceSet) -> Self {
         Kernel {
             mem,
             groups: Groups::default(),
@@ -97,6 +99,7 @@ impl<H: Hw> Kernel<H> {
             threads: Threads::default(),
             sched: Scheduler::default(),
             vfs,
+            machine,
             linux: linux::Linux::default(),
             console: Console::default(),
             starved: None,

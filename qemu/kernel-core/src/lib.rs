@@ -23,6 +23,7 @@ mod arena;
 pub mod console;
 pub mod container;
 pub mod cred;
+pub mod first;
 pub mod group;
 pub mod hw;
 pub mod ipc;
@@ -33,7 +34,9 @@ pub mod mm;
 pub mod native;
 pub mod ns;
 pub mod process;
+pub mod ranges;
 pub mod sched;
+pub mod start;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod thread;

@@ -1,0 +1,274 @@
+//! Page tables: those of processes, and the upper half that all of them have.
+//!
+//! ```text
+//!   0 .. USER_END                 a process's pages
+//!   0xffff_8000_0000_0000 ..      memory, one to one: never executable, the kernel's constants and text read-only
+//!   0xffff_ffff_8000_0000 ..      the kernel's image: text, constants, variables, each with its own rights
+//!   0xffff_ffff_fee0_0000         the local interrupt controller
+//! ```
+//!
+//! A table is a frame like any other and is written through the same bytes. Only loading one touches the processor.
+
+use crate::image::{self, Part};
+use crate::machine::Machine;
+use crate::physical;
+use bailiwick_kernel_core::hw::{Frame, Hw, OutOfFrames, PAGE, Page, Protection, Space};
+use bailiwick_kernel_core::ranges::Ranges;
+use x86_64::structures::paging::PageTableFlags as Flags;
+
+/// Entries of a table.
+const ENTRIES: usize = 512;
+/// Bytes that an entry of a directory maps.
+const LARGE: u64 = 2 << 20;
+const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
+/// The page has a frame, but ring 3 may do nothing with it. The processor takes the entry for empty.
+const KEPT: Flags = Flags::BIT_9;
+/// Where the local interrupt controller is mapped.
+pub(crate) const INTERRUPT_CONTROLLER: u64 = 0xffff_ffff_fee0_0000;
+
+/// A table entry.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Entry(u64);
+
+impl Entry {
+    const EMPTY: Entry = Entry(0);
+
+    fn new(frame: Frame, flags: Flags) -> Entry {
+        Entry(address(frame) | flags.bits())
+    }
+    fn flags(self) -> Flags {
+        Flags::from_bits_truncate(self.0)
+    }
+    fn has(self, flags: Flags) -> bool {
+        self.flags().contains(flags)
+    }
+    fn frame(self) -> Frame {
+        Frame(((self.0 & ADDRESS) / PAGE as u64) as u32)
+    }
+    /// The table that a directory's entry leads to.
+    fn table(self) -> Option<Frame> {
+        (self.has(Flags::PRESENT) && !self.has(Flags::HUGE_PAGE)).then(|| self.frame())
+    }
+    /// The frame that a lowest table's entry holds.
+    fn held(self) -> Option<Frame> {
+        self.flags().intersects(Flags::PRESENT | KEPT).then(|| self.frame())
+    }
+}
+
+/// A frame's physical address.
+pub(crate) fn address(frame: Frame) -> u64 {
+    u64::from(frame.0) * PAGE as u64
+}
+
+/// The entry for `address` in a table of `level`; the lowest is 1, the root 4.
+fn index(address: u64, level: u32) -> usize {
+    (address >> (12 + 9 * (level - 1))) as usize % ENTRIES
+}
+
+/// Flags of a page of ring 3.
+fn user_flags(protection: Protection) -> Flags {
+    if protection.is_empty() {
+        return KEPT;
+    }
+    let mut flags = Flags::PRESENT | Flags::USER_ACCESSIBLE | Flags::NO_EXECUTE;
+    if protection.contains(Protection::WRITE) {
+        flags |= Flags::WRITABLE;
+    } else if protection.contains(Protection::EXECUTE) {
+        flags -= Flags::NO_EXECUTE;
+    }
+    flags
+}
+
+fn protection(entry: Entry) -> Protection {
+    if !entry.has(Flags::PRESENT) {
+        return Protection::empty();
+    }
+    let mut protection = Protection::READ;
+    protection.set(Protection::WRITE, entry.has(Flags::WRITABLE));
+    protection.set(Protection::EXECUTE, !entry.has(Flags::NO_EXECUTE));
+    protection
+}
+
+impl Machine {
+    fn entry(&self, table: Frame, index: usize) -> Entry {
+        Entry(self.bytes(table).as_chunks().0.get(index).map_or(0, |raw| u64::from_le_bytes(*raw)))
+    }
+    fn set_entry(&mut self, table: Frame, index: usize, entry: Entry) {
+        if let Some(raw) = self.bytes_mut(table).as_chunks_mut().0.get_mut(index) {
+            *raw = entry.0.to_le_bytes();
+        }
+    }
+
+    /// The table of `level` for `address`; missing ones on the way are made, of frames from `new`.
+    fn make_table(
+        &mut self,
+        root: Frame,
+        address: u64,
+        level: u32,
+        flags: Flags,
+        new: &mut dyn FnMut() -> Option<Frame>,
+    ) -> Option<Frame> {
+        let mut table = root;
+        for above in (level + 1..=4).rev() {
+            let at = index(address, above);
+            table = match self.entry(table, at).table() {
+                Some(next) => next,
+                None => {
+                    let next = new()?;
+                    self.set_entry(table, at, Entry::new(next, flags));
+                    next
+                }
+            };
+        }
+        Some(table)
+    }
+
+    /// The lowest table for `address`, if there is one.
+    fn find_table(&self, root: Frame, address: u64) -> Option<Frame> {
+        (2..=4).rev().try_fold(root, |table, level| self.entry(table, index(address, level)).table())
+    }
+
+    /// Gives back what is below an entry of a table of `level`.
+    fn clear_entry(&mut self, entry: Entry, level: u32, release: &mut dyn FnMut(Frame)) {
+        let Some(table) = entry.table() else { return };
+        if level > 2 {
+            for at in 0..ENTRIES {
+                self.clear_entry(self.entry(table, at), level - 1, release);
+            }
+        }
+        release(table);
+    }
+
+    // ---- what `Hw` promises ----------------------------------------------------------------------------------
+
+    pub(crate) fn new_space(&mut self, root: Frame) -> Space {
+        for at in ENTRIES / 2..ENTRIES {
+            let entry = self.entry(self.kernel_root, at);
+            self.set_entry(root, at, entry);
+        }
+        Space(root.0)
+    }
+
+    pub(crate) fn clear_space(&mut self, space: Space, release: &mut dyn FnMut(Frame)) {
+        if self.is_loaded(space) {
+            self.load_space(Space(self.kernel_root.0));
+        }
+        let root = Frame(space.0);
+        for at in 0..ENTRIES / 2 {
+            let entry = self.entry(root, at);
+            self.set_entry(root, at, Entry::EMPTY);
+            self.clear_entry(entry, 4, release);
+        }
+    }
+
+    pub(crate) fn map_page(
+        &mut self,
+        space: Space,
+        page: Page,
+        frame: Frame,
+        protection: Protection,
+        new: &mut dyn FnMut() -> Option<Frame>,
+    ) -> Result<(), OutOfFrames> {
+        let flags = Flags::PRESENT | Flags::WRITABLE | Flags::USER_ACCESSIBLE;
+        let table = self.make_table(Frame(space.0), page.address(), 1, flags, new).ok_or(OutOfFrames)?;
+        let at = index(page.address(), 1);
+        let old = self.entry(table, at);
+        self.set_entry(table, at, Entry::new(frame, user_flags(protection)));
+        self.forget(space, page, old);
+        Ok(())
+    }
+
+    pub(crate) fn unmap_page(&mut self, space: Space, page: Page) -> Option<Frame> {
+        let table = self.find_table(Frame(space.0), page.address())?;
+        let at = index(page.address(), 1);
+        let old = self.entry(table, at);
+        self.set_entry(table, at, Entry::EMPTY);
+        self.forget(space, page, old);
+        old.held()
+    }
+
+    pub(crate) fn translate_page(&self, space: Space, page: Page) -> Option<(Frame, Protection)> {
+        let table = self.find_table(Frame(space.0), page.address())?;
+        let entry = self.entry(table, index(page.address(), 1));
+        entry.held().map(|frame| (frame, protection(entry)))
+    }
+
+    /// The processor may remember `old`. What it remembers of spaces that are not loaded goes when one is loaded.
+    fn forget(&self, space: Space, page: Page, old: Entry) {
+        if old.has(Flags::PRESENT) && self.is_loaded(space) {
+            x86_64::instructions::tlb::flush(x86_64::VirtAddr::new_truncate(page.address()));
+        }
+    }
+
+    // ---- the upper half --------------------------------------------------------------------------------------
+
+    /// Fills the root of the kernel's own tables: `memory`, the image, the interrupt controller at `controller`.
+    /// None if `new` gave no frame.
+    pub(crate) fn map_kernel(
+        &mut self,
+        memory: &Ranges,
+        controller: u64,
+        new: &mut dyn FnMut() -> Option<Frame>,
+    ) -> Option<()> {
+        for range in memory.iter() {
+            let mut at = range.start;
+            while at < range.end {
+                at += self.map_memory(at, range.end, new)?;
+            }
+        }
+        for (part, start, end) in image::parts() {
+            for at in (start..end).step_by(PAGE).filter(|at| !image::is_guard(*at)) {
+                self.map_fixed(at, at - image::BASE, part_flags(part), new)?;
+            }
+        }
+        let device = Flags::WRITABLE | Flags::NO_EXECUTE | Flags::NO_CACHE | Flags::WRITE_THROUGH;
+        self.map_fixed(INTERRUPT_CONTROLLER, controller, device, new)
+    }
+
+    /// Maps a stretch of memory that begins at `physical` and ends before `end`; returns how long it is.
+    fn map_memory(&mut self, physical: u64, end: u64, new: &mut dyn FnMut() -> Option<Frame>) -> Option<u64> {
+        let flags = Flags::WRITABLE | Flags::NO_EXECUTE;
+        let away = physical + LARGE <= image::PHYSICAL_START || physical >= image::physical_end();
+        if physical.is_multiple_of(LARGE) && physical + LARGE <= end && away {
+            let directory =
+                self.make_table(self.kernel_root, physical::MAP + physical, 2, table_flags(), new)?;
+            let at = index(physical::MAP + physical, 2);
+            let flags = flags | Flags::PRESENT | Flags::GLOBAL | Flags::HUGE_PAGE;
+            self.set_entry(directory, at, Entry(physical | flags.bits()));
+            return Some(LARGE);
+        }
+        let flags = match image::part_at(physical) {
+            Some(Part::Text | Part::Constants) => Flags::NO_EXECUTE,
+            _ => flags,
+        };
+        if !image::is_guard(physical + image::BASE) {
+            self.map_fixed(physical::MAP + physical, physical, flags, new)?;
+        }
+        Some(PAGE as u64)
+    }
+
+    fn map_fixed(
+        &mut self,
+        at: u64,
+        physical: u64,
+        flags: Flags,
+        new: &mut dyn FnMut() -> Option<Frame>,
+    ) -> Option<()> {
+        let table = self.make_table(self.kernel_root, at, 1, table_flags(), new)?;
+        let flags = flags | Flags::PRESENT | Flags::GLOBAL;
+        self.set_entry(table, index(at, 1), Entry(physical | flags.bits()));
+        Some(())
+    }
+}
+
+fn table_flags() -> Flags {
+    Flags::PRESENT | Flags::WRITABLE
+}
+
+fn part_flags(part: Part) -> Flags {
+    match part {
+        Part::Text => Flags::empty(),
+        Part::Constants => Flags::NO_EXECUTE,
+        Part::Variables => Flags::NO_EXECUTE | Flags::WRITABLE,
+    }
+}
