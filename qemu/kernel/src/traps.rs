@@ -47,8 +47,17 @@ static RUNNING: OneCpu<Option<Running>> = OneCpu::new(None);
 struct Running {
     kernel: Kernel<Machine>,
     first: Option<First>,
-    /// How often the processor had changed hands when segments were last loaded.
-    loaded: Option<usize>,
+    /// When segments were last loaded, and with which bases.
+    loaded: Option<Segments>,
+}
+
+/// What ring 3 reaches through segment registers.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Segments {
+    /// How often the processor had changed hands: another thread may have left its own selectors.
+    switches: u64,
+    fs_base: u64,
+    gs_base: u64,
 }
 
 /// What `return_to_user` loads.
@@ -221,8 +230,10 @@ impl Running {
         registers.ss = Registers::USER_SS;
         registers.rflags = registers.rflags & Registers::FLAGS_OF_USER | Registers::USER_FLAGS;
         let switches = self.kernel.sched.switches();
-        if self.loaded.replace(switches as usize) != Some(switches as usize) {
-            load_segments(context);
+        let wanted = Segments { switches, fs_base: context.fs_base, gs_base: context.gs_base };
+        if self.loaded != Some(wanted) {
+            self.loaded = Some(wanted);
+            wanted.load();
         }
         let after_call = context.registers.vector == Registers::SYSCALL;
         let fpu = context.fpu.as_mut_ptr();
@@ -241,16 +252,17 @@ impl Running {
     }
 }
 
-/// Loads what ring 3 reaches through segment registers. It may have changed them itself.
-fn load_segments(context: &Context) {
-    // SAFETY: null selectors mean nothing but zero bases, and the kernel's own gs is out of reach meanwhile: it is
-    // swapped away and back, with no way in between.
-    unsafe {
-        asm!(
-            "mov ds, {0:e}", "mov es, {0:e}", "mov fs, {0:e}", "swapgs", "mov gs, {0:e}", "swapgs",
-            in(reg) 0, options(nomem, nostack, preserves_flags)
-        );
+impl Segments {
+    fn load(self) {
+        // SAFETY: null selectors mean nothing but zero bases, and the kernel's own gs is out of reach meanwhile: it
+        // is swapped away and back, with no way in between.
+        unsafe {
+            asm!(
+                "mov ds, {0:e}", "mov es, {0:e}", "mov fs, {0:e}", "swapgs", "mov gs, {0:e}", "swapgs",
+                in(reg) 0, options(nomem, nostack, preserves_flags)
+            );
+        }
+        FsBase::write(VirtAddr::try_new(self.fs_base).unwrap_or(VirtAddr::zero()));
+        KernelGsBase::write(VirtAddr::try_new(self.gs_base).unwrap_or(VirtAddr::zero()));
     }
-    FsBase::write(VirtAddr::try_new(context.fs_base).unwrap_or(VirtAddr::zero()));
-    KernelGsBase::write(VirtAddr::try_new(context.gs_base).unwrap_or(VirtAddr::zero()));
 }
