@@ -39,7 +39,7 @@ fn end(code: u32) -> ! {
     }
 }
 
-#[panic_handler]
-fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
+/// Ends the machine, for its kernel has panicked.
+pub fn panicked(info: &core::panic::PanicInfo<'_>) -> ! {
     die(format_args!("{info}"))
 }

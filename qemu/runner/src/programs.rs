@@ -22,6 +22,7 @@ pub fn build() -> Result<PathBuf> {
     let status = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()))
         .current_dir(&root)
         .args(["build", "-q", "--release", "-p", "bailiwick-kernel", "-p", "bailiwick-userland"])
+        .args(["--features", "bailiwick-kernel/program"])
         .status()
         .context("cannot run cargo")?;
     ensure!(status.success(), "the kernel and its programs do not build");
