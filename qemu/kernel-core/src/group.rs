@@ -7,6 +7,8 @@ use crate::arena::Arena;
 use crate::memory::{Charge, GroupId, NoMemory};
 use crate::sched::{Entity, Quota, RunQueue};
 use alloc::string::String;
+use alloc::vec::Vec;
+use bailiwick_kernel_glue::plan::{DeviceAccess, DeviceKind, DeviceRule};
 use bailiwick_protocol::error::Errno;
 
 /// Most groups there can be, the root included.
@@ -77,6 +79,8 @@ pub struct Group {
     pub usage: Usage,
     /// Whether its threads may run.
     pub freezer: Freezer,
+    /// Devices its processes may use; none is all that those above may.
+    pub devices: Option<DeviceRules>,
     depth: u8,
     children: u32,
     /// Nobody names it any more; it goes with its last frame.
@@ -108,6 +112,7 @@ impl Group {
             limits,
             usage: Usage::default(),
             freezer: Freezer::Thawed,
+            devices: None,
             depth,
             children: 0,
             doomed: false,
@@ -118,7 +123,82 @@ impl Group {
     }
 }
 
+/// What a process does with a device.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum DeviceUse {
+    /// Opens it for reading.
+    Read,
+    /// Opens it for writing.
+    Write,
+    /// Makes a node for it.
+    Make,
+}
+
+impl DeviceUse {
+    const fn letter(self) -> char {
+        match self {
+            DeviceUse::Read => 'r',
+            DeviceUse::Write => 'w',
+            DeviceUse::Make => 'm',
+        }
+    }
+}
+
+/// Most rules of one group.
+pub const DEVICE_RULES_MAX: usize = 256;
+
+/// Rules about devices, in order: the last one that speaks of a use decides it, and what none speaks of is denied.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DeviceRules(Vec<DeviceRule>);
+
+impl DeviceRules {
+    /// Checks rules; no rule at all is none: everything is allowed.
+    ///
+    /// # Errors
+    /// `EINVAL` for letters other than `r`, `w`, `m`, for none, and for pipes, which are no devices. `E2BIG`.
+    pub fn new(rules: &[DeviceRule]) -> Result<Option<DeviceRules>, Errno> {
+        if rules.len() > DEVICE_RULES_MAX {
+            return Err(Errno::E2BIG);
+        }
+        let makes_sense = |rule: &DeviceRule| {
+            !rule.letters.is_empty()
+                && rule.letters.chars().all(|letter| "rwm".contains(letter))
+                && rule.kind != Some(DeviceKind::Fifo)
+        };
+        match rules {
+            [] => Ok(None),
+            _ if rules.iter().all(makes_sense) => Ok(Some(DeviceRules(rules.into()))),
+            _ => Err(Errno::EINVAL),
+        }
+    }
+
+    /// Whether they allow this use.
+    pub fn allow(&self, kind: DeviceKind, (major, minor): (u32, u32), does: DeviceUse) -> bool {
+        let speaks = |rule: &&DeviceRule| {
+            rule.kind.is_none_or(|of| of == kind)
+                && rule.major.is_none_or(|of| of == major)
+                && rule.minor.is_none_or(|of| of == minor)
+                && rule.letters.contains(does.letter())
+        };
+        self.0.iter().rev().find(speaks).is_some_and(|rule| rule.access == DeviceAccess::Allow)
+    }
+}
+
 impl Groups {
+    /// Whether processes of `id` may use a device: every group on the way to the root must allow it.
+    ///
+    /// # Errors
+    /// `EPERM`
+    pub fn may_use_device(
+        &self,
+        id: GroupId,
+        kind: DeviceKind,
+        number: (u32, u32),
+        does: DeviceUse,
+    ) -> Result<(), Errno> {
+        let mut rules = self.chain(id).filter_map(|at| self.get(at)?.devices.as_ref());
+        if rules.all(|rules| rules.allow(kind, number, does)) { Ok(()) } else { Err(Errno::EPERM) }
+    }
     /// A group.
     pub fn get(&self, id: GroupId) -> Option<&Group> {
         self.all.get(id.0.into())
@@ -149,7 +229,7 @@ impl Groups {
     }
     /// Its path: "/" for the root, "/a/b" below it.
     pub fn path(&self, id: GroupId) -> String {
-        let mut names: alloc::vec::Vec<&str> =
+        let mut names: Vec<&str> =
             self.chain(id).filter_map(|at| self.get(at)).map(|g| g.name.as_str()).collect();
         names.reverse();
         if names.len() < 2 { String::from("/") } else { names.join("/") }

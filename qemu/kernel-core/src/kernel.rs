@@ -9,6 +9,7 @@
 //! A door never returns to a *particular* thread. It changes the kernel's state, and [`Kernel::next`] says who runs.
 
 use crate::console::Console;
+use crate::container::Containers;
 use crate::group::{Freezer, Groups};
 use crate::hw::{Hw, Space};
 use crate::linux;
@@ -70,6 +71,8 @@ pub struct Kernel<H: Hw> {
     pub machine: NamespaceSet,
     /// What Linux processes have together.
     pub linux: linux::Linux,
+    /// Containers.
+    pub containers: Containers,
     /// The serial console.
     pub console: Console,
     /// Why the last system call or fault got no frame, if it did not: cleared at every entry.
@@ -101,6 +104,7 @@ impl<H: Hw> Kernel<H> {
             vfs,
             machine,
             linux: linux::Linux::default(),
+            containers: Containers::default(),
             console: Console::default(),
             starved: None,
             reschedule: false,
@@ -159,6 +163,7 @@ impl<H: Hw> Kernel<H> {
         while let Some(id) = self.threads.overdue(now) {
             self.wake_thread(id);
         }
+        self.end_overdue_hooks();
         self.console_input();
         self.reschedule = true;
     }
@@ -435,6 +440,7 @@ impl<H: Hw> Kernel<H> {
         } else {
             linux::ended(self, id);
         }
+        self.container_process_ended(id);
         self.wake(Channel::Process(id));
     }
 

@@ -1,23 +1,62 @@
-//! Containers, as system calls make and use them.
+//! Containers: kernel objects that carry out the steps of a plan.
 //!
-//! The functions below are what the native system calls 70 and up come down to: rights are checked, texts copied in
-//! and decoded. None of them is carried out yet: each answers `ENOSYS` and changes nothing.
+//! ```text
+//!  container_create ─► steps in the order of the plan ─► at the gate ─► container_release ─► its program runs
+//!                        group · namespaces · maps          │              container_execute ─► further processes
+//!                        root · mounts · devices            │
+//!                        hooks · pivot_root                 │   events are read off the object's state:
+//!                        masks · limits · user · load       │   hook ended, out of memory, output, exited
+//!                                                           ▼
+//!  container_destroy at any time: everything it has is killed, taken apart and given back
+//! ```
+//!
+//! A container begins with the kernel's own namespaces and with its bundle's directory as working directory. Steps
+//! act with the kernel's full authority, but in the container's namespaces and for its resource group; paths inside
+//! the new root are resolved component by component and never leave it. A step that fails may have done
+//! half its work: the container takes no further one then and is to be destroyed, which leaves nothing.
+//!
+//! No event is ever queued: what there is to tell follows from the state of the container's processes and from what
+//! was told before, so a container's part of kernel memory does not grow with what it does.
 
+mod destroy;
+mod event;
+mod fault;
+mod group;
+mod hook;
+mod life;
+mod mounts;
+mod namespaces;
+mod place;
+mod process;
+mod root;
+#[cfg(test)]
+mod tests;
+
+use crate::cred::Credentials;
 use crate::hw::Hw;
 use crate::ipc::NotificationId;
 use crate::kernel::Kernel;
+use crate::linux::with_everything;
 use crate::memory::GroupId;
-use crate::ns::ProcessId;
-use crate::vfs::Location;
+use crate::ns::{NamespaceSet, ProcessId};
+use crate::vfs::{Caller, Env, FsContext, FsKind, Location, NewFileSystem, Store, Vfs};
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
-use bailiwick_abi::{ContainerEvent, Which};
+use alloc::vec::Vec;
+use bailiwick_abi::Which;
 use bailiwick_kernel_glue::StepFault;
-use bailiwick_kernel_glue::glue::OutputRead;
-use bailiwick_kernel_glue::plan::{Hook, ProcessPlan, Step};
+use bailiwick_kernel_glue::plan::{Feature, Features, MountFlags, Namespace, Step};
 use bailiwick_protocol::error::Errno;
-use bailiwick_protocol::message::{ProcessPage, Scope, Statistics, Stdio};
+use bailiwick_protocol::message::Stdio;
+use fault::Fault;
+use process::Becoming;
 
-/// A container, by position. Capabilities to it are gone before the position is used again.
+/// Most containers there can be.
+pub const CONTAINERS_MAX: usize = 256;
+/// Most further processes of one container that are remembered at one time, and most hooks.
+pub const FURTHER_MAX: usize = 64;
+
+/// A container. A number is never used again.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct ContainerId(pub u32);
 
@@ -37,7 +76,7 @@ pub struct NewContainer {
     pub group: GroupId,
     /// The bundle. The container counts it for itself.
     pub bundle: Location,
-    /// What absolute paths of the host begin at.
+    /// What absolute paths of the host begin at; the container counts it for itself. Without one they are refused.
     pub host: Option<Location>,
     /// Where its events go.
     pub events: NotificationId,
@@ -51,153 +90,368 @@ pub struct NewContainer {
     pub stdio: Stdio,
 }
 
-fn nothing_yet() -> StepFault {
-    StepFault { step: None, errno: Errno::ENOSYS, what: String::from("containers are not made yet") }
+/// What the steps here can carry out.
+pub const FEATURES: Features = Features {
+    kernel: "the bailiwick kernel",
+    namespaces: &Namespace::ALL,
+    file_systems: &["proc", "sysfs", "tmpfs", "devpts", "mqueue", "cgroup", "cgroup2"],
+    features: Feature::MEMORY
+        .union(Feature::CPU)
+        .union(Feature::PIDS)
+        .union(Feature::DEVICE_RULES)
+        .union(Feature::TERMINAL)
+        .union(Feature::RECURSIVE_ATTRIBUTES)
+        .union(Feature::HOOKS)
+        .union(Feature::TIME_OFFSETS)
+        .union(Feature::OOM_SCORE),
+    capabilities: crate::cred::Capabilities::ALL.0,
+    sysctls: &["kernel.hostname", "kernel.domainname"],
+    devices: &[],
+};
+
+/// Where a container is in its life.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Stage {
+    /// It takes steps.
+    Building,
+    /// A step failed: it can only be destroyed.
+    Failed,
+    /// Its first process waits at the gate.
+    AtGate,
+    /// The gate was opened.
+    Released,
+}
+
+/// A process started from outside, and what was told of it.
+#[derive(Debug)]
+struct Member {
+    process: ProcessId,
+    /// Its ring of output, held.
+    output: Option<u32>,
+    /// There is output of which nobody was told, or which was not read since.
+    output_told: bool,
+    exit_told: bool,
+}
+
+/// A container: a record that lasts until it is removed, and what was made for it, until it is destroyed.
+#[derive(Debug)]
+struct Container {
+    of: NewContainer,
+    /// Why the last step, process or hook was refused.
+    fault: Option<StepFault>,
+    hooks: BTreeMap<u32, hook::Hooked>,
+    made: Option<Made>,
+}
+
+/// What was made for a container.
+#[derive(Debug)]
+struct Made {
+    /// The group it was made in: its own lies below.
+    home: GroupId,
+    /// Its own group.
+    group: Option<GroupId>,
+    stage: Stage,
+    /// Who makes things inside: the kernel's authority, with the ids of the container's root.
+    maker: Credentials,
+    set: NamespaceSet,
+    /// Kinds of namespace that were made for it.
+    own: Vec<Namespace>,
+    /// Root and working directory of the steps: the kernel's root and the bundle at first, the new root at last.
+    fs: FsContext,
+    /// What absolute paths of the host begin at, in the mount namespace of the steps; counted.
+    host: Option<Location>,
+    /// The new root, counted.
+    root: Option<Location>,
+    /// What pivot_root exchanged: (old, new).
+    pivoted: Option<(String, String)>,
+    /// Mounts that become read-only once everything is in them; counted.
+    late_read_only: Vec<Location>,
+    /// What its first process will be.
+    becoming: Becoming,
+    first: Option<Member>,
+    execs: BTreeMap<u32, Member>,
+    /// How many processes killed for want of memory were told.
+    oom_told: u32,
+}
+
+impl Made {
+    fn group(&self) -> Result<GroupId, Errno> {
+        self.group.ok_or(Errno::EINVAL)
+    }
+    fn root(&self) -> Result<Location, Errno> {
+        self.root.ok_or(Errno::EINVAL)
+    }
+    fn member(&self, which: Which) -> Option<&Member> {
+        match which {
+            Which::First => self.first.as_ref(),
+            Which::Exec(number) => self.execs.get(&number),
+            Which::Hook(_) => None,
+        }
+    }
+    fn member_mut(&mut self, which: Which) -> Option<&mut Member> {
+        match which {
+            Which::First => self.first.as_mut(),
+            Which::Exec(number) => self.execs.get_mut(&number),
+            Which::Hook(_) => None,
+        }
+    }
+    fn first(&self) -> Result<ProcessId, Errno> {
+        self.first.as_ref().map(|first| first.process).ok_or(Errno::ESRCH)
+    }
+}
+
+/// The kernel's own namespaces, and its view of files.
+#[derive(Debug)]
+struct Initial {
+    set: NamespaceSet,
+    fs: FsContext,
+}
+
+/// All containers.
+#[derive(Debug, Default)]
+pub struct Containers {
+    all: BTreeMap<ContainerId, Container>,
+    next: u32,
+    initial: Option<Initial>,
+    /// Groups that were made on the way to a container's own: they go with the last one in them.
+    on_the_way: BTreeSet<GroupId>,
+    processes: BTreeMap<ProcessId, ContainerId>,
+    outputs: BTreeMap<u32, ContainerId>,
+    /// Containers that may have something to tell.
+    ready: BTreeSet<ContainerId>,
+}
+
+impl Containers {
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.all.len()
+    }
+    fn record(&self, id: ContainerId) -> Result<&Container, Errno> {
+        self.all.get(&id).ok_or(Errno::ESRCH)
+    }
+    fn record_mut(&mut self, id: ContainerId) -> Result<&mut Container, Errno> {
+        self.all.get_mut(&id).ok_or(Errno::ESRCH)
+    }
+    /// What was made; `ESRCH` once it was destroyed.
+    fn made(&self, id: ContainerId) -> Result<&Made, Errno> {
+        self.record(id)?.made.as_ref().ok_or(Errno::ESRCH)
+    }
+    fn made_mut(&mut self, id: ContainerId) -> Result<&mut Made, Errno> {
+        self.record_mut(id)?.made.as_mut().ok_or(Errno::ESRCH)
+    }
+    fn initial(&self) -> Result<&Initial, Errno> {
+        self.initial.as_ref().ok_or(Errno::EINVAL)
+    }
+    /// The kernel's root directory, once [`Kernel::begin_containers`] was called. Valid as long as the kernel runs.
+    pub fn host_root(&self) -> Option<Location> {
+        self.initial.as_ref().map(|initial| initial.fs.root)
+    }
 }
 
 impl<H: Hw> Kernel<H> {
+    /// Takes over the first namespaces, which containers begin with and hooks run in, and mounts proc on `/proc`
+    /// there, by whose files namespaces are joined. To be called once, after the boot image was loaded.
+    ///
+    /// # Errors
+    /// `EEXIST` at a second call; `ENOMEM` if the machine is too small.
+    pub fn begin_containers(&mut self, set: NamespaceSet) -> Result<(), Errno> {
+        if self.containers.initial.is_some() {
+            return Err(Errno::EEXIST);
+        }
+        let fs = self.vfs.new_context(set.mount)?;
+        self.containers.initial = Some(Initial { set, fs });
+        self.as_host(|vfs, env, by| {
+            let at = place::make(
+                vfs,
+                env,
+                by,
+                by.fs.root,
+                "/proc",
+                place::Missing::Directory,
+                place::Links::Follow,
+            )?;
+            let new = NewFileSystem {
+                kind: FsKind::Proc,
+                source: "proc",
+                flags: MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC,
+                data: "",
+                group: None,
+            };
+            vfs.mount_new(env, by, new, at.at).map(|_| ())
+        })
+    }
+
+    /// Lends the files as the kernel itself sees them.
+    fn as_host<T>(
+        &mut self,
+        work: impl FnOnce(&mut Vfs, &mut Env<'_>, &Caller<'_>) -> Result<T, Errno>,
+    ) -> Result<T, Errno> {
+        let who = Credentials::root(self.vfs.namespaces.first_user());
+        with_everything(self, |vfs, env, containers| {
+            let Initial { set, fs } = containers.initial()?;
+            let caller =
+                Caller { process: None, credentials: &who, fs, namespaces: set, group: GroupId::ROOT };
+            work(vfs, env, &caller)
+        })
+    }
+
+    /// Lends the files as the steps of a container see them.
+    fn inside<T, E: From<Errno>>(
+        &mut self,
+        id: ContainerId,
+        work: impl FnOnce(&mut Vfs, &mut Env<'_>, &Caller<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        with_everything(self, |vfs, env, containers| {
+            let c = containers.made(id)?;
+            let caller = Caller {
+                process: None,
+                credentials: &c.maker,
+                fs: &c.fs,
+                namespaces: &c.set,
+                group: c.group.unwrap_or(c.home),
+            };
+            work(vfs, env, &caller)
+        })
+    }
+
     /// Makes a container with nothing in it.
     ///
     /// # Errors
-    /// `EEXIST` if the notification has one with this key, `ENOMEM`, `ENOSPC`.
-    pub fn container_create(&mut self, _new: NewContainer) -> Result<ContainerId, Errno> {
-        Err(Errno::ENOSYS)
-    }
-
-    /// Carries out one step. Gives the first process once `Load` has made it.
-    ///
-    /// # Errors
-    /// [`StepFault`], kept for [`Kernel::container_fault`]. `step` is none.
-    pub fn container_step(&mut self, _id: ContainerId, _step: &Step) -> Result<Option<ProcessId>, StepFault> {
-        Err(nothing_yet())
-    }
-
-    /// Opens the gate.
-    ///
-    /// # Errors
-    /// `EINVAL` if there is no process at the gate.
-    pub fn container_release(&mut self, _id: ContainerId) -> Result<(), Errno> {
-        Err(Errno::ENOSYS)
-    }
-
-    /// Starts a further process, which can then be called `Which::Exec(number)`.
-    ///
-    /// # Errors
-    /// [`StepFault`], kept for [`Kernel::container_fault`]; `EEXIST` if the number is in use.
-    pub fn container_execute(
-        &mut self,
-        _id: ContainerId,
-        _number: u32,
-        _plan: &ProcessPlan,
-    ) -> Result<ProcessId, StepFault> {
-        Err(nothing_yet())
-    }
-
-    /// Starts a hook, which can then be called `Which::Hook(number)`, with `state` as its standard input. The kind
-    /// of hook says in which namespaces and below which root.
-    ///
-    /// # Errors
-    /// As [`Kernel::container_execute`].
-    pub fn container_hook(
-        &mut self,
-        _id: ContainerId,
-        _number: u32,
-        _hook: &Hook,
-        _state: &[u8],
-    ) -> Result<ProcessId, StepFault> {
-        Err(nothing_yet())
-    }
-
-    /// Sends a signal.
-    ///
-    /// # Errors
-    /// `ESRCH` if it has ended or there is no such process, `EINVAL` for a bad signal or `Scope::All` with another
-    /// than the first.
-    pub fn container_signal(
-        &mut self,
-        _id: ContainerId,
-        _which: Which,
-        _signal: u8,
-        _scope: Scope,
-    ) -> Result<(), Errno> {
-        Err(Errno::ENOSYS)
-    }
-
-    /// Freezes it; nothing happens if it is.
-    ///
-    /// # Errors
-    /// `ESRCH` if it was destroyed.
-    pub fn container_freeze(&mut self, _id: ContainerId) -> Result<(), Errno> {
-        Err(Errno::ENOSYS)
-    }
-
-    /// Thaws it; nothing happens if it is.
-    ///
-    /// # Errors
-    /// `ESRCH` if it was destroyed.
-    pub fn container_thaw(&mut self, _id: ContainerId) -> Result<(), Errno> {
-        Err(Errno::ENOSYS)
-    }
-
-    /// What it uses.
-    ///
-    /// # Errors
-    /// `ESRCH` if it was destroyed.
-    pub fn container_statistics(&mut self, _id: ContainerId) -> Result<Statistics, Errno> {
-        Err(Errno::ENOSYS)
-    }
-
-    /// The processes inside, from position `from` on, in the order of their numbers.
-    ///
-    /// # Errors
-    /// `ESRCH` if it was destroyed.
-    pub fn container_processes(&mut self, _id: ContainerId, _from: u32) -> Result<ProcessPage, Errno> {
-        Err(Errno::ENOSYS)
-    }
-
-    /// Takes output.
-    ///
-    /// # Errors
-    /// `ESRCH` if there is no such process.
-    pub fn container_output(
-        &mut self,
-        _id: ContainerId,
-        _which: Which,
-        _buffer: &mut [u8],
-    ) -> Result<OutputRead, Errno> {
-        Err(Errno::ENOSYS)
-    }
-
-    /// The next event of the containers of this notification, with the container's key.
-    pub fn container_event(&mut self, _events: NotificationId) -> Option<(u64, ContainerEvent)> {
-        None
-    }
-
-    /// Forgets a process that is not the first, killing it if it runs; unknown ones: nothing happens.
-    ///
-    /// # Errors
-    /// `EINVAL` for the first process.
-    pub fn container_forget(&mut self, _id: ContainerId, _which: Which) -> Result<(), Errno> {
-        Err(Errno::ENOSYS)
-    }
-
-    /// Kills what runs inside and takes everything apart; the record stays for `poststop` hooks. Called twice: the
-    /// same.
-    pub fn container_destroy(&mut self, _id: ContainerId) {}
-
-    /// Removes the record too; destroys before if nobody did. The caller has removed every capability to it.
-    pub fn container_remove(&mut self, _id: ContainerId) {}
-
-    /// Why the last step, process or hook was refused.
-    pub fn container_fault(&self, _id: ContainerId) -> Option<&StepFault> {
-        None
+    /// `EEXIST` if the notification has one with this key, `ENOSPC` if there are too many, `ENOMEM`; `ENOTDIR` if
+    /// the bundle is no directory; `EPERM` for a terminal without the console; `EOPNOTSUPP` for streams that nobody
+    /// has here ([`Stdio::Inherit`]); `EINVAL` before [`Kernel::begin_containers`].
+    pub fn container_create(&mut self, new: NewContainer) -> Result<ContainerId, Errno> {
+        self.room()?;
+        if self.container_find(new.events, new.key).is_some() {
+            return Err(Errno::EEXIST);
+        }
+        if self.containers.count() >= CONTAINERS_MAX {
+            return Err(Errno::ENOSPC);
+        }
+        match new.stdio {
+            Stdio::Inherit => return Err(Errno::EOPNOTSUPP),
+            Stdio::Terminal if new.console == ConsoleUse::Refused => return Err(Errno::EPERM),
+            _ => {}
+        }
+        if !self.vfs.is_directory(new.bundle.node) {
+            return Err(Errno::ENOTDIR);
+        }
+        let initial = self.containers.initial()?;
+        let set = self.vfs.namespaces.copy_set(&initial.set);
+        let mut fs = self.vfs.copy_context(&initial.fs);
+        self.vfs.set_cwd(&mut Store { memory: &mut self.mem, groups: &mut self.groups }, &mut fs, new.bundle);
+        // Twice: for the record, and for the steps, whose places move into the new mount namespace.
+        [Some(new.bundle), new.host, new.host].into_iter().flatten().for_each(|at| self.vfs.hold(at));
+        let id = ContainerId(self.containers.next);
+        self.containers.next = id.0.wrapping_add(1);
+        let made = Made {
+            home: new.group,
+            group: None,
+            stage: Stage::Building,
+            maker: Credentials::root(set.user),
+            set,
+            own: Vec::new(),
+            fs,
+            host: new.host,
+            root: None,
+            pivoted: None,
+            late_read_only: Vec::new(),
+            becoming: Becoming::default(),
+            first: None,
+            execs: BTreeMap::new(),
+            oom_told: 0,
+        };
+        let record = Container { of: new, fault: None, hooks: BTreeMap::new(), made: Some(made) };
+        self.containers.all.insert(id, record);
+        Ok(id)
     }
 
     /// The container with this key.
-    pub fn container_find(&self, _events: NotificationId, _key: u64) -> Option<ContainerId> {
-        None
+    pub fn container_find(&self, events: NotificationId, key: u64) -> Option<ContainerId> {
+        let is_it = |c: &Container| (c.of.events, c.of.key) == (events, key);
+        self.containers.all.iter().find(|(_, c)| is_it(c)).map(|(id, _)| *id)
     }
 
-    /// Nobody holds the notification any more: its containers are removed.
-    pub fn containers_orphaned(&mut self, _events: NotificationId) {}
+    /// Why the last step, process or hook was refused.
+    pub fn container_fault(&self, id: ContainerId) -> Option<&StepFault> {
+        self.containers.all.get(&id)?.fault.as_ref()
+    }
+
+    /// What pivot_root exchanged, as the plan named it and the kernel found it to be: where the old root was put,
+    /// seen from the new one, and what became the root, seen from the old one. None before.
+    pub fn container_pivot(&self, id: ContainerId) -> Option<(&str, &str)> {
+        let pivoted = self.containers.made(id).ok()?.pivoted.as_ref()?;
+        Some((pivoted.0.as_str(), pivoted.1.as_str()))
+    }
+
+    /// Carries out one step of `plan.create`. Gives the first process once `Load` has made it. Hooks need to be told
+    /// the state and are run by [`Kernel::container_hook`] instead: [`Step::Hook`] is `EINVAL` here.
+    ///
+    /// # Errors
+    /// [`StepFault`], kept for [`Kernel::container_fault`]; `step` is none. The container takes no further step then.
+    /// `EBUSY` while a hook runs, `EINVAL` after a failure or once the gate is reached, `ESRCH` once it was destroyed:
+    /// nothing changes then.
+    pub fn container_step(&mut self, id: ContainerId, step: &Step) -> Result<Option<ProcessId>, StepFault> {
+        let done = self.may_step(id).and_then(|()| {
+            let done = self.room().map_err(Fault::from).and_then(|()| self.step(id, step));
+            if done.is_err() {
+                self.containers.made_mut(id)?.stage = Stage::Failed;
+            }
+            done
+        });
+        done.map_err(|fault| self.refused(id, fault.of(step)))
+    }
+
+    fn may_step(&self, id: ContainerId) -> Result<(), Fault> {
+        if self.hook_runs(id)? {
+            return Err(Fault::new(Errno::EBUSY, "a hook runs; its end has to be waited for"));
+        }
+        match self.containers.made(id)?.stage {
+            Stage::Building => Ok(()),
+            Stage::Failed => Err(Fault::new(Errno::EINVAL, "a step before it failed; destroy the container")),
+            _ => Err(Fault::new(Errno::EINVAL, "the first process is at the gate already")),
+        }
+    }
+
+    /// Keeps a refusal for whoever asks for its text.
+    fn refused(&mut self, id: ContainerId, fault: StepFault) -> StepFault {
+        if let Ok(record) = self.containers.record_mut(id) {
+            record.fault = Some(fault.clone());
+        }
+        fault
+    }
+
+    fn step(&mut self, id: ContainerId, step: &Step) -> Result<Option<ProcessId>, Fault> {
+        match step {
+            Step::ResourceGroup { path, resources, devices } => {
+                self.make_group(id, path, resources, devices)?
+            }
+            Step::Namespaces(list) => self.enter_namespaces(id, list)?,
+            Step::IdMaps { users, groups } => self.map_ids(id, users, groups)?,
+            Step::TimeOffset { clock, seconds, nanoseconds } => {
+                self.offset_time(id, clock, *seconds, *nanoseconds)?;
+            }
+            Step::Root { path, propagation } => self.make_root(id, path, *propagation)?,
+            Step::Mount(mount) => self.make_mount(id, mount)?,
+            Step::Device(device) => self.make_device(id, device)?,
+            Step::Link { path, target } => self.make_link(id, path, target)?,
+            Step::Hook(_) => return Err(Fault::new(Errno::EINVAL, "a hook is started by a call of its own")),
+            Step::PivotRoot { new, old } => self.pivot(id, new, old)?,
+            Step::Hostname(name) => self.set_name(id, "kernel.hostname", name)?,
+            Step::Domainname(name) => self.set_name(id, "kernel.domainname", name)?,
+            Step::Sysctl { name, value } => self.set_name(id, name, value)?,
+            Step::Mask(path) => self.mask(id, path)?,
+            Step::ReadonlyPath(path) => self.make_read_only(id, path)?,
+            Step::ReadonlyRoot => self.make_root_read_only(id)?,
+            Step::RootPropagation(to) => self.propagate_root(id, *to)?,
+            Step::Load { args, env } => return Ok(Some(self.load_first(id, args, env)?)),
+            Step::Rlimit(_)
+            | Step::OomScore(_)
+            | Step::User { .. }
+            | Step::Capabilities(_)
+            | Step::NoNewPrivileges
+            | Step::WorkingDirectory(_) => self.become_first(id, step)?,
+        }
+        Ok(None)
+    }
 }

@@ -1,7 +1,8 @@
 //! New processes and threads: clone(2), fork(2), vfork(2), and the gate through which containers start theirs.
 
 use super::call::{Call, Outcome, Stop, Waiting, linux_of, linux_of_mut, task_of_mut};
-use super::descriptor::{self, DescriptionId, Descriptor, Device, Object, OnExec, Table};
+use super::descriptor::{self, DescriptionId, Descriptor, Device, End, Object, OnExec, Table};
+use super::pipe::Pipe;
 use super::process::{Interrupted, Keeper, LinuxProcess, LinuxThread, Progress, limit};
 use super::signal::SIGCHLD;
 use super::{Output, death, exec};
@@ -331,7 +332,13 @@ pub enum Streams {
     Output(u32),
     /// The console is its controlling terminal.
     Terminal,
+    /// Input is what [`new_input`] was given, which is taken over; output goes nowhere.
+    Input(Input),
 }
+
+/// Bytes for a process to read. Give them to [`spawn`] or to [`discard_input`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Input(u32);
 
 /// A process that is to be started from outside, at the gate of a container.
 #[derive(Debug)]
@@ -373,6 +380,37 @@ pub fn release_output<H: Hw>(k: &mut Kernel<H>, output: u32) {
     descriptor::release_output(k, output);
 }
 
+/// Bytes that a process is to find on its standard input, followed by its end.
+///
+/// # Errors
+/// `E2BIG` if they are more than a pipe holds, `ENOMEM`.
+pub fn new_input<H: Hw>(k: &mut Kernel<H>, group: GroupId, bytes: &[u8]) -> Result<Input, Errno> {
+    k.room()?;
+    let mut pipe = Pipe::default();
+    if bytes.len() > pipe.room() {
+        return Err(Errno::E2BIG);
+    }
+    let mut frames = Store { memory: &mut k.mem, groups: &mut k.groups };
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        match pipe.write(&mut frames, group, rest) {
+            Ok(count) if count > 0 => rest = rest.get(count..).unwrap_or(&[]),
+            _ => {
+                pipe.clear(&mut frames);
+                return Err(Errno::ENOMEM);
+            }
+        }
+    }
+    Ok(Input(k.linux.pipes.insert(pipe)))
+}
+
+/// Gives back what no process was made for.
+pub fn discard_input<H: Hw>(k: &mut Kernel<H>, input: Input) {
+    if let Some(mut pipe) = k.linux.pipes.remove(input.0) {
+        pipe.clear(&mut Store { memory: &mut k.mem, groups: &mut k.groups });
+    }
+}
+
 /// The ring with this number.
 pub fn output<H: Hw>(k: &mut Kernel<H>, number: u32) -> Option<&mut Output> {
     k.linux.outputs.get_mut(number)
@@ -395,6 +433,9 @@ pub fn spawn<H: Hw>(k: &mut Kernel<H>, gate: Gate) -> Result<ProcessId, Errno> {
     };
     let _ = body.name.extend_from_slice(b"gate");
     let Ok(memory) = memory else {
+        if let Streams::Input(input) = gate.streams {
+            discard_input(k, input);
+        }
         death::discard(k, body);
         return Err(Errno::ENOMEM);
     };
@@ -424,12 +465,24 @@ fn streams<H: Hw>(k: &mut Kernel<H>, table: &mut Table, streams: Streams) -> Res
             let terminal = (Object::Device(Device::Terminal, None), both);
             (terminal, terminal)
         }
+        Streams::Input(input) => (
+            (Object::Pipe(input.0, End::Read, None), OpenFlags::empty()),
+            (Object::Device(Device::Null, None), OpenFlags::WRITE_ONLY),
+        ),
     };
     let mut put = |k: &mut Kernel<H>, number: u32, description: DescriptionId| {
         descriptor::hold(k, description);
         table.put(number, Descriptor { description, on_exec: OnExec::Keep });
     };
-    let input = descriptor::describe(k, input.0, input.1)?;
+    let input = match descriptor::describe(k, input.0, input.1) {
+        Ok(input) => input,
+        Err(errno) => {
+            if let Streams::Input(input) = streams {
+                discard_input(k, input);
+            }
+            return Err(errno);
+        }
+    };
     put(k, 0, input);
     descriptor::release(k, input);
     let output = descriptor::describe(k, output.0, output.1)?;
@@ -451,6 +504,21 @@ pub fn load<H: Hw>(
 ) -> Result<(), Errno> {
     let thread = first_thread(k, process)?;
     exec::by_search(k, thread, process, args, env)
+}
+
+/// As [`load`], with the program's path apart from its arguments; it is not looked up in the `PATH`.
+///
+/// # Errors
+/// Those of execve(2); the process is unchanged then.
+pub fn load_at<H: Hw>(
+    k: &mut Kernel<H>,
+    process: ProcessId,
+    path: &[u8],
+    args: Vec<Vec<u8>>,
+    env: Vec<Vec<u8>>,
+) -> Result<(), Errno> {
+    let thread = first_thread(k, process)?;
+    exec::by_path(k, thread, process, path, args, env)
 }
 
 /// Opens the gate: the process runs its program.

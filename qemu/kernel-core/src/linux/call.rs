@@ -2,6 +2,7 @@
 
 use super::process::{Interrupted, LinuxProcess, LinuxThread, Progress};
 use super::source::{Payer, View};
+use crate::container::Containers;
 use crate::hw::Hw;
 use crate::kernel::Kernel;
 use crate::mm::{Access, Fault};
@@ -87,6 +88,20 @@ pub(crate) fn with_files<H: Hw, T>(
         group: found.group,
     };
     work(vfs, &mut Env { frames: &mut store, processes: &view }, &caller)
+}
+
+/// The kernel's fields as everything that files can tell, on behalf of nobody yet.
+pub(crate) fn with_everything<H: Hw, T, E>(
+    k: &mut Kernel<H>,
+    work: impl FnOnce(&mut Vfs, &mut Env<'_>, &Containers) -> Result<T, E>,
+) -> Result<T, E> {
+    let machine = super::source::machine(k);
+    let Kernel { mem, groups, processes, threads, vfs, linux, containers, .. } = k;
+    let cell = RefCell::new(groups);
+    let view = View { processes, threads, linux, groups: &cell, machine };
+    let mut payer = Payer(&cell);
+    let mut store = Store { memory: mem, groups: &mut payer };
+    work(vfs, &mut Env { frames: &mut store, processes: &view }, containers)
 }
 
 impl<H: Hw> Call<'_, H> {

@@ -250,6 +250,13 @@ fn forget<H: Hw>(k: &mut Kernel<H>, process: ProcessId) {
     k.forget_process(process);
 }
 
+/// Forgets a process that has ended, whoever might still ask for its end.
+pub(crate) fn forget_ended<H: Hw>(k: &mut Kernel<H>, process: ProcessId) {
+    if k.processes.get(process).is_some_and(|process| process.exit.is_some()) {
+        reap(k, process);
+    }
+}
+
 /// How a process that was made by [`super::spawn`] ended, and the end of its record. None while it lives.
 pub fn collect<H: Hw>(k: &mut Kernel<H>, process: ProcessId) -> Option<Exit> {
     let exit = k.processes.get(process)?.exit?;

@@ -409,6 +409,21 @@ fn become_program(linux: &mut LinuxProcess, credentials: Credentials, path: &[u8
     linux.on_its_own = true;
 }
 
+/// The program at a path, whatever its arguments call it.
+pub(crate) fn by_path<H: Hw>(
+    k: &mut Kernel<H>,
+    thread: ThreadId,
+    process: ProcessId,
+    path: &[u8],
+    args: Vec<Vec<u8>>,
+    env: Vec<Vec<u8>>,
+) -> Result<(), Errno> {
+    if args.iter().chain(&env).map(|text| text.len() + 1).sum::<usize>() > STRINGS_MAX {
+        return Err(Errno::E2BIG);
+    }
+    execute(k, thread, process, (From::CWD, path, Last::Follow), args, &env)
+}
+
 /// As execvp(3) does: a name without a slash is looked for in the `PATH` of `env`.
 pub(crate) fn by_search<H: Hw>(
     k: &mut Kernel<H>,

@@ -4,9 +4,11 @@ use super::call::{Call, Outcome, linux_of};
 use super::descriptor::{self, AtFifo, Device, End, Object, OnExec};
 use super::pipe::{CAPACITY, Pipe};
 use super::process::limit;
+use crate::group::DeviceUse;
 use crate::hw::Hw;
 use crate::thread::Channel;
 use crate::vfs::{From, OpenFlags, Opened, Resolve};
+use bailiwick_kernel_glue::plan::DeviceKind;
 use bailiwick_protocol::error::Errno;
 
 /// Most pipes of all processes together.
@@ -63,15 +65,16 @@ impl<H: Hw> Call<'_, H> {
             Opened::Path(file) => Object::Path(file),
             Opened::Namespace(file, id) => Object::Namespace(file, id),
             Opened::Fifo(file) => return self.open_fifo(file, flags),
-            Opened::Character(file, major, minor) => match self.open_device(major, minor, flags) {
+            Opened::Character(file, major, minor) => match self.open_character((major, minor), flags) {
                 Ok(device) => Object::Device(device, Some(file)),
                 Err(errno) => {
                     descriptor::close_file(self.k, file);
                     return Err(errno.into());
                 }
             },
-            Opened::Block(file, ..) => {
+            Opened::Block(file, major, minor) => {
                 descriptor::close_file(self.k, file);
+                self.may_open_device(DeviceKind::Block, (major, minor), flags)?;
                 return Err(Errno::ENXIO.into());
             }
             Opened::Descriptor(process, number) => {
@@ -83,6 +86,20 @@ impl<H: Hw> Call<'_, H> {
         let kept =
             flags - (OpenFlags::CREATE | OpenFlags::EXCLUSIVE | OpenFlags::NO_TTY | OpenFlags::TRUNCATE);
         Ok(self.install_new(object, kept)?.into())
+    }
+
+    fn open_character(&mut self, number: (u32, u32), flags: OpenFlags) -> Result<Device, Errno> {
+        self.may_open_device(DeviceKind::Character, number, flags)?;
+        self.open_device(number.0, number.1, flags)
+    }
+
+    /// The rules of the process's resource group.
+    fn may_open_device(&self, kind: DeviceKind, number: (u32, u32), flags: OpenFlags) -> Result<(), Errno> {
+        let group = self.k.processes.get(self.process).map(|process| process.group).ok_or(Errno::ESRCH)?;
+        let uses = [(flags.reads(), DeviceUse::Read), (flags.writes(), DeviceUse::Write)];
+        uses.into_iter()
+            .filter(|(does, _)| *does)
+            .try_for_each(|(_, does)| self.k.groups.may_use_device(group, kind, number, does))
     }
 
     fn open_device(&mut self, major: u32, minor: u32, flags: OpenFlags) -> Result<Device, Errno> {

@@ -358,6 +358,7 @@ impl<H: Hw> Call<'_, H> {
                     output.write(bytes);
                 }
                 self.k.wake(output_channel(number));
+                self.k.container_wrote(number);
                 Ok(bytes.len())
             }
             Object::Device(Device::Null | Device::Zero | Device::Random, _) => Ok(bytes.len()),

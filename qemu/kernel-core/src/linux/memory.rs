@@ -80,6 +80,7 @@ fn kill_for<H: Hw>(k: &mut Kernel<H>, asking: ProcessId, none: NoMemory) {
     let victim = biggest.map_or(asking, |(_, id)| id);
     if let Some(group) = k.processes.get(victim).map(|process| process.group) {
         k.groups.note_oom(group);
+        k.container_starved(group);
     }
     k.end_process(victim, Exit::OutOfMemory);
 }

@@ -42,7 +42,10 @@ mod table;
 mod time;
 mod tty;
 
-pub use birth::{Gate, Streams, load, new_output, output, release, release_output, spawn};
+pub use birth::{
+    Gate, Streams, discard_input, load, load_at, new_input, new_output, output, release, release_output,
+    spawn,
+};
 pub use death::collect;
 pub use deliver::Origin;
 pub use descriptor::{Device, End, Object};
@@ -51,7 +54,12 @@ pub use process::{LinuxProcess, LinuxThread};
 pub use signal::{Action, SignalInfo, Signals};
 pub use tty::Terminal;
 
+pub(crate) use call::with_everything;
+pub(crate) use death::forget_ended;
 pub(crate) use memory::page_fault;
+pub(crate) use mounts::follow_pivot;
+pub(crate) use process::NOFILE_MAX;
+pub(crate) use process::limit::NOFILE;
 
 use crate::arena::Arena;
 use crate::hw::Hw;

@@ -4,9 +4,12 @@ use super::birth::namespaces_in;
 use super::call::{Call, Outcome};
 use super::descriptor::Object;
 use crate::hw::Hw;
-use crate::ns::{NamespaceId, Unshare};
-use crate::vfs::{From, Last, Location, NewFileSystem, Store, Unmount, Vfs};
+use crate::kernel::Kernel;
+use crate::ns::{NamespaceId, ProcessId, Unshare};
+use crate::process::Process;
+use crate::vfs::{From, Last, Location, NewFileSystem, Pivoted, Store, Unmount, Vfs};
 use alloc::string::String;
+use alloc::vec::Vec;
 use bailiwick_kernel_glue::plan::{MountFlags, Namespace, Propagation, Reach};
 use bailiwick_protocol::error::Errno;
 
@@ -22,6 +25,22 @@ const MS_SHARED: u64 = 1 << 20;
 const MNT_FORCE: u32 = 1;
 const MNT_DETACH: u32 = 2;
 const UMOUNT_NOFOLLOW: u32 = 8;
+
+/// Every process of a mount namespace whose root or working directory was the old root follows to the new one.
+pub(crate) fn follow_pivot<H: Hw>(k: &mut Kernel<H>, namespace: NamespaceId, done: Pivoted) {
+    let Kernel { vfs, mem, groups, processes, .. } = k;
+    let is_inside = |process: &Process| {
+        process.linux().and_then(|linux| linux.namespaces.as_ref()).is_some_and(|set| set.mount == namespace)
+    };
+    let inside: Vec<ProcessId> =
+        processes.iter().filter(|(_, process)| is_inside(process)).map(|(id, _)| id).collect();
+    for process in inside {
+        let linux = processes.get_mut(process).and_then(|process| process.linux_mut());
+        if let Some(fs) = linux.and_then(|linux| linux.fs.as_mut()) {
+            vfs.follow_pivot(&mut Store { memory: mem, groups }, fs, done);
+        }
+    }
+}
 
 impl<H: Hw> Call<'_, H> {
     fn text(&mut self, at: usize) -> Result<String, Errno> {
@@ -78,7 +97,8 @@ impl<H: Hw> Call<'_, H> {
             let (source, data) = (self.text(0)?, self.text(4)?);
             let kind = Vfs::file_system_type(&kind)?;
             self.files(|vfs, env, caller| {
-                let new = NewFileSystem { kind, source: &source, flags: attributes, data: &data };
+                let new =
+                    NewFileSystem { kind, source: &source, flags: attributes, data: &data, group: None };
                 vfs.mount_new(env, caller, new, at)
             })?;
         }
@@ -108,25 +128,7 @@ impl<H: Hw> Call<'_, H> {
             vfs.pivot_root(env, caller, new, old).map_err(|refusal| refusal.errno())
         })?;
         let namespace = self.me()?.namespaces.as_ref().ok_or(Errno::ESRCH)?.mount;
-        let inside: alloc::vec::Vec<_> = self
-            .k
-            .processes
-            .iter()
-            .filter(|(_, process)| {
-                process
-                    .linux()
-                    .and_then(|linux| linux.namespaces.as_ref())
-                    .is_some_and(|set| set.mount == namespace)
-            })
-            .map(|(id, _)| id)
-            .collect();
-        let crate::kernel::Kernel { vfs, mem, groups, processes, .. } = &mut *self.k;
-        for process in inside {
-            let linux = processes.get_mut(process).and_then(|process| process.linux_mut());
-            if let Some(fs) = linux.and_then(|linux| linux.fs.as_mut()) {
-                vfs.follow_pivot(&mut Store { memory: mem, groups }, fs, done);
-            }
-        }
+        follow_pivot(self.k, namespace, done);
         Ok(0)
     }
 

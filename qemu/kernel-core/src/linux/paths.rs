@@ -3,10 +3,12 @@
 use super::call::{Call, Outcome, linux_of};
 use super::descriptor::{Device, Object};
 use crate::cred::{Capability, Credentials, Gid, Uid};
+use crate::group::DeviceUse;
 use crate::hw::{Hw, PAGE};
 use crate::ns::user::UserNamespace;
 use crate::vfs::{From, Last, Location, More, NewTime, Rename, Special, Stat, StatFs, Target, Time, Want};
 use alloc::vec::Vec;
+use bailiwick_kernel_glue::plan::DeviceKind;
 use bailiwick_protocol::error::Errno;
 
 pub(crate) const AT_FDCWD: i32 = -100;
@@ -547,6 +549,16 @@ impl<H: Hw> Call<'_, H> {
             0o040_000 => return Err(Errno::EPERM.into()),
             _ => return Err(Errno::EINVAL.into()),
         };
+        let device = match what {
+            Special::Character(major, minor) => Some((DeviceKind::Character, (major, minor))),
+            Special::Block(major, minor) => Some((DeviceKind::Block, (major, minor))),
+            _ => None,
+        };
+        if let Some((kind, number)) = device {
+            let group =
+                self.k.processes.get(self.process).map(|process| process.group).ok_or(Errno::ESRCH)?;
+            self.k.groups.may_use_device(group, kind, number, DeviceUse::Make)?;
+        }
         self.files(|vfs, env, caller| vfs.mknod(env, caller, from, path, mode & 0o7777, what))?;
         Ok(0)
     }

@@ -22,6 +22,7 @@ pub mod facts;
 mod image;
 mod items;
 mod made;
+mod mask;
 mod mount;
 mod mounting;
 mod open;

@@ -4,6 +4,7 @@ use super::mount::{ATTRIBUTES, Copy, normal};
 use super::tree::FsKind;
 use super::{Caller, Env, Frames, FsContext, Location, MountId, Node, Vfs};
 use crate::cred::{Capability, Credentials};
+use crate::memory::GroupId;
 use crate::ns::{Body, NamespaceId, NamespaceSet};
 use alloc::collections::BTreeMap;
 use bailiwick_kernel_glue::plan::{MountFlags, Namespace as Kind, Propagation, Reach};
@@ -29,6 +30,8 @@ pub struct NewFileSystem<'a> {
     pub flags: MountFlags,
     /// Options.
     pub data: &'a str,
+    /// The group that a cgroup file system shows as its root; none: that of the caller's cgroup namespace.
+    pub group: Option<GroupId>,
 }
 
 impl Vfs {
@@ -87,12 +90,12 @@ impl Vfs {
         if !self.is_directory(at.node) {
             return Err(Errno::ENOTDIR);
         }
-        let id = self.make_file_system(env, new.kind, caller.namespaces, new.flags, new.source, new.data)?;
+        let id = self.make_file_system(env, caller.namespaces, new)?;
         self.attach_or_end(env.frames, id, at)
     }
 
     /// Attaches a tree; if that fails it ends.
-    fn attach_or_end(
+    pub(super) fn attach_or_end(
         &mut self,
         frames: &mut dyn Frames,
         id: MountId,
@@ -256,6 +259,11 @@ impl Vfs {
         Ok(())
     }
 
+    /// Whether events travel between a mount and peers of it.
+    pub(crate) fn is_shared(&self, id: MountId) -> bool {
+        self.mounts.get(id.0).is_some_and(|mount| mount.sharing.group.is_some())
+    }
+
     /// Changes how mount events travel to and from the mount at `at`, or all below it too.
     ///
     /// # Errors
@@ -373,6 +381,21 @@ impl Vfs {
         fs: &mut FsContext,
         who: &Credentials,
     ) -> Result<(), Errno> {
+        self.unshare_mounts_and(frames, set, fs, who, None)
+    }
+
+    /// As [`Vfs::unshare_mounts`], for one counted location more, which moves to the copy too if it is in the tree.
+    ///
+    /// # Errors
+    /// The same.
+    pub(crate) fn unshare_mounts_and(
+        &mut self,
+        frames: &mut dyn Frames,
+        set: &mut NamespaceSet,
+        fs: &mut FsContext,
+        who: &Credentials,
+        more: Option<&mut Location>,
+    ) -> Result<(), Errno> {
         if !self.namespaces.capable(who, who.user_namespace, Capability::SYS_ADMIN) {
             return Err(Errno::EPERM);
         }
@@ -409,6 +432,14 @@ impl Vfs {
             if place == fs.cwd {
                 self.set_cwd(frames, fs, moved);
             }
+        }
+        if let Some(place) = more
+            && let Some(mount) = pairs.get(&place.mount).copied()
+        {
+            let moved = Location { mount, node: place.node };
+            self.hold(moved);
+            let old = core::mem::replace(place, moved);
+            self.release(frames, old);
         }
         self.namespaces.replace(set, Kind::Mount, new);
         self.reap(frames);

@@ -3,7 +3,7 @@
 use super::data::Quota;
 use super::mount::normal;
 use super::tree::{Directory, FsKind, Kind, Owner, Super};
-use super::{EntryId, Env, Location, Made, MountId, Node, SuperId, Time, Vfs};
+use super::{EntryId, Env, Location, Made, MountId, NewFileSystem, Node, SuperId, Time, Vfs};
 use crate::arena::Arena;
 use crate::cred::{Gid, Uid};
 use crate::hw::PAGE;
@@ -176,20 +176,19 @@ impl Vfs {
         self.new_mount(id, root, normal(flags), source)
     }
 
-    /// Makes a file system of type `kind` and a mount of it, attached nowhere. `who` is in the namespaces `set`.
+    /// Makes a file system and a mount of it, attached nowhere. Who asks is in the namespaces `set`.
     ///
     /// # Errors
     /// `EINVAL` for options the type does not know, `ENOSPC` and `ENOMEM` at bounds.
     pub(crate) fn make_file_system(
         &mut self,
         env: &mut Env<'_>,
-        kind: FsKind,
         set: &NamespaceSet,
-        flags: MountFlags,
-        source: &str,
-        data: &str,
+        new: NewFileSystem<'_>,
     ) -> Result<MountId, Errno> {
         env.frames.room()?;
+        let NewFileSystem { kind, source, flags, data, group } = new;
+        check_options(kind, data)?;
         let total = env.processes.machine().total_frames;
         let user = set.user;
         let id = match kind {
@@ -201,8 +200,9 @@ impl Vfs {
             FsKind::Devpts => self.new_stored_super(env, kind, user, self.inside_root(user, 0o755))?,
             FsKind::Proc | FsKind::Sysfs | FsKind::Cgroup | FsKind::Cgroup2 => {
                 let id = self.new_super(kind, user, env.frames.time());
-                let group = match self.namespaces.body(set.cgroup) {
-                    Some(Body::Cgroup { root }) => *root,
+                let group = match (group, self.namespaces.body(set.cgroup)) {
+                    (Some(group), _) => group,
+                    (None, Some(Body::Cgroup { root })) => *root,
                     _ => crate::memory::GroupId::ROOT,
                 };
                 let root = Made::root(kind, group).ok_or(Errno::ENODEV)?;
@@ -276,6 +276,31 @@ impl Vfs {
         let entry = self.new_entry(None, b"", inode, now)?;
         Ok(Location { mount: self.anonymous, node: Node::Stored(entry) })
     }
+}
+
+/// Refuses options that the type does not know: none is skipped in silence. tmpfs parses its own; a cgroup file
+/// system of version 1 names controllers.
+///
+/// # Errors
+/// `EINVAL`
+fn check_options(kind: FsKind, data: &str) -> Result<(), Errno> {
+    let known = |option: &str| {
+        let (key, value) = option.split_once('=').unwrap_or((option, ""));
+        match kind {
+            // There is one instance for each mount, and no pseudo-terminal whose owner or mode could be set.
+            FsKind::Devpts => {
+                matches!(key, "newinstance")
+                    || matches!(key, "ptmxmode" | "mode") && u32::from_str_radix(value, 8).is_ok()
+                    || matches!(key, "gid" | "uid" | "max") && value.parse::<u32>().is_ok()
+            }
+            FsKind::Proc => matches!(option, "hidepid=0" | "hidepid=off"),
+            FsKind::Cgroup2 => matches!(option, "nsdelegate" | "memory_recursiveprot"),
+            FsKind::Tmpfs | FsKind::Cgroup => true,
+            _ => false,
+        }
+    };
+    let mut options = data.split(',').filter(|option| !option.is_empty());
+    if options.all(known) { Ok(()) } else { Err(Errno::EINVAL) }
 }
 
 fn root_owner(mode: u32) -> Owner {

@@ -81,7 +81,13 @@ impl World {
     }
     fn tmpfs(&mut self, path: &str, data: &str) -> Location {
         let at = self.at(path);
-        let new = NewFileSystem { kind: FsKind::Tmpfs, source: "tmpfs", flags: MountFlags::empty(), data };
+        let new = NewFileSystem {
+            kind: FsKind::Tmpfs,
+            source: "tmpfs",
+            flags: MountFlags::empty(),
+            data,
+            group: None,
+        };
         with!(self, |vfs, env, by| vfs.mount_new(env, by, new, at)).unwrap()
     }
     fn unmount(&mut self, path: &str, how: Unmount) -> Result<(), Errno> {

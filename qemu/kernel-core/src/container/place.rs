@@ -1,0 +1,177 @@
+//! Paths inside a new root: resolved one component at a time, made where they are missing, never leaving the root.
+//!
+//! A symbolic link begins again inside the root if it is absolute, and `..` above the root stays at the root. What
+//! was found is a [`Location`]: no path is ever looked up twice.
+
+use crate::vfs::{Caller, Env, From, FsContext, Last, Location, Node, Resolve, Special, Target, Vfs};
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use bailiwick_protocol::error::Errno;
+
+/// Most links on one way.
+const LINKS_MAX: u32 = crate::vfs::LINKS_MAX;
+
+/// What is made where nothing is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Missing {
+    /// A directory.
+    Directory,
+    /// An empty file, below directories.
+    File,
+    /// Nothing: `ENOENT`.
+    Nothing,
+}
+
+/// Whether links are followed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Links {
+    /// They are.
+    Follow,
+    /// One is `ENOTDIR`.
+    Refuse,
+}
+
+/// Where a path leads.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Place {
+    /// What is there.
+    pub(super) at: Location,
+    /// The path without links and dots, as seen from the root; "/" for the root itself.
+    pub(super) path: Vec<u8>,
+}
+
+/// The way from the root to where the walk is: each location with its name.
+struct Way(Vec<(Location, Vec<u8>)>);
+
+impl Way {
+    fn path(&self) -> Vec<u8> {
+        let mut path = Vec::new();
+        for (_, name) in &self.0 {
+            path.push(b'/');
+            path.extend_from_slice(name);
+        }
+        if path.is_empty() { b"/".to_vec() } else { path }
+    }
+}
+
+/// Where `path` leads inside `root`; what is missing is made, owned by the caller.
+///
+/// # Errors
+/// Those of path_resolution(7), mkdir(2) and mknod(2); `ELOOP` for a magic link of proc.
+pub(super) fn make(
+    vfs: &mut Vfs,
+    env: &mut Env<'_>,
+    by: &Caller<'_>,
+    root: Location,
+    path: &str,
+    missing: Missing,
+    links: Links,
+) -> Result<Place, Errno> {
+    if path.contains('\0') {
+        return Err(Errno::EINVAL);
+    }
+    let mut ahead: VecDeque<Vec<u8>> = names(path.as_bytes()).collect();
+    let mut way = Way(Vec::new());
+    let mut followed = 0;
+    while let Some(name) = ahead.pop_front() {
+        let here = way.0.last().map_or(root, |(at, _)| *at);
+        if name == b".." {
+            way.0.pop();
+            continue;
+        }
+        let from = From { base: Some(here), resolve: Resolve::NO_MAGICLINKS };
+        let found = vfs.walk(env, by, from, &name, Last::NoFollow)?;
+        let at = match found.target {
+            Target::File(at) => at,
+            Target::Descriptor(..) => return Err(Errno::ELOOP),
+            Target::Missing => match if ahead.is_empty() { missing } else { before(missing) } {
+                Missing::Directory => vfs.mkdir(env, by, from, &name, 0o755)?,
+                Missing::File => vfs.mknod(env, by, from, &name, 0o644, Special::Regular)?,
+                Missing::Nothing => return Err(Errno::ENOENT),
+            },
+        };
+        if !vfs.is_link(at.node) {
+            way.0.push((at, name));
+            continue;
+        }
+        followed += 1;
+        if links == Links::Refuse {
+            return Err(Errno::ENOTDIR);
+        }
+        // Links of proc jump to where a process is: no place inside the root.
+        if followed > LINKS_MAX || matches!(at.node, Node::Made(..)) {
+            return Err(Errno::ELOOP);
+        }
+        let text = vfs.readlink(env, by, at)?;
+        if text.first() == Some(&b'/') {
+            way.0.clear();
+        }
+        let mut rest: VecDeque<Vec<u8>> = names(&text).collect();
+        rest.append(&mut ahead);
+        ahead = rest;
+    }
+    Ok(Place { at: way.0.last().map_or(root, |(at, _)| *at), path: way.path() })
+}
+
+fn before(missing: Missing) -> Missing {
+    if missing == Missing::Nothing { Missing::Nothing } else { Missing::Directory }
+}
+
+/// The names of a path: no empty ones, no single dots.
+fn names(path: &[u8]) -> impl Iterator<Item = Vec<u8>> {
+    path.split(|b| *b == b'/').filter(|name| !name.is_empty() && *name != b".").map(<[u8]>::to_vec)
+}
+
+/// The directory a path's last name belongs into, made if it is missing, and that name.
+///
+/// # Errors
+/// As [`make`]; `EINVAL` if the path has no last name.
+pub(super) fn parent<'p>(
+    vfs: &mut Vfs,
+    env: &mut Env<'_>,
+    by: &Caller<'_>,
+    root: Location,
+    path: &'p str,
+) -> Result<(Location, &'p [u8]), Errno> {
+    let path = path.trim_end_matches('/');
+    let (before, name) = path.rsplit_once('/').unwrap_or(("", path));
+    if matches!(name, "" | "." | "..") || name.contains('\0') {
+        return Err(Errno::EINVAL);
+    }
+    let directory = make(vfs, env, by, root, before, Missing::Directory, Links::Follow)?;
+    Ok((directory.at, name.as_bytes()))
+}
+
+/// What a path of a plan leads to outside the new root: below `host` if it is absolute, otherwise from the bundle on,
+/// confined as `relative` says. No link of proc is followed.
+///
+/// # Errors
+/// Those of path_resolution(7); `EPERM` for an absolute path without a host directory.
+pub(super) fn outside(
+    vfs: &mut Vfs,
+    env: &mut Env<'_>,
+    by: &Caller<'_>,
+    host: Option<Location>,
+    path: &str,
+    relative: Resolve,
+) -> Result<Location, Errno> {
+    let resolve = if path.starts_with('/') { Resolve::empty() } else { relative };
+    let from = From { base: None, resolve: resolve | Resolve::NO_MAGICLINKS };
+    below_host(by, host, path, |by| vfs.lookup(env, by, from, path.as_bytes(), Last::Follow))
+}
+
+/// Looks something up with the host's directory as root, if the path is absolute.
+pub(super) fn below_host<T>(
+    by: &Caller<'_>,
+    host: Option<Location>,
+    path: &str,
+    work: impl FnOnce(&Caller<'_>) -> Result<T, Errno>,
+) -> Result<T, Errno> {
+    if !path.starts_with('/') {
+        return work(by);
+    }
+    let root = host.ok_or(Errno::EPERM)?;
+    // A view for one look: it counts nothing.
+    let fs = FsContext { root, cwd: root, umask: by.fs.umask };
+    work(&Caller { fs: &fs, ..*by })
+}

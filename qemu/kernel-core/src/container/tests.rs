@@ -1,0 +1,1 @@
+//! Containers on a machine of ordinary memory.
