@@ -27,6 +27,7 @@ impl<H: Hw> Kernel<H> {
         let mut kernel = Kernel::new(mem, vfs, machine);
         // What was copied out of the image is charged there.
         kernel.groups = groups;
+        kernel.begin_containers()?;
         Ok(kernel)
     }
 }

@@ -242,22 +242,23 @@ impl Containers {
     fn initial(&self) -> Result<&Initial, Errno> {
         self.initial.as_ref().ok_or(Errno::EINVAL)
     }
-    /// The kernel's root directory, once [`Kernel::begin_containers`] was called. Valid as long as the kernel runs.
+    /// The kernel's root directory, unless the kernel is not started yet. Valid as long as it runs.
     pub fn host_root(&self) -> Option<Location> {
         self.initial.as_ref().map(|initial| initial.fs.root)
     }
 }
 
 impl<H: Hw> Kernel<H> {
-    /// Takes over the first namespaces, which containers begin with and hooks run in, and mounts proc on `/proc`
-    /// there, by whose files namespaces are joined. To be called once, after the boot image was loaded.
+    /// Prepares what containers begin with: the machine's namespaces, which hooks of the runtime run in too, with proc
+    /// mounted on `/proc`, by whose files namespaces are joined.
     ///
     /// # Errors
     /// `EEXIST` at a second call; `ENOMEM` if the machine is too small.
-    pub fn begin_containers(&mut self, set: NamespaceSet) -> Result<(), Errno> {
+    pub(crate) fn begin_containers(&mut self) -> Result<(), Errno> {
         if self.containers.initial.is_some() {
             return Err(Errno::EEXIST);
         }
+        let set = self.vfs.namespaces.copy_set(&self.machine);
         let fs = self.vfs.new_context(set.mount)?;
         self.containers.initial = Some(Initial { set, fs });
         self.as_host(|vfs, env, by| {
@@ -319,7 +320,7 @@ impl<H: Hw> Kernel<H> {
     /// # Errors
     /// `EEXIST` if the notification has one with this key, `ENOSPC` if there are too many, `ENOMEM`; `ENOTDIR` if
     /// the bundle is no directory; `EPERM` for a terminal without the console; `EOPNOTSUPP` for streams that nobody
-    /// has here ([`Stdio::Inherit`]); `EINVAL` before [`Kernel::begin_containers`].
+    /// has here ([`Stdio::Inherit`]).
     pub fn container_create(&mut self, new: NewContainer) -> Result<ContainerId, Errno> {
         self.room()?;
         if self.container_find(new.events, new.key).is_some() {

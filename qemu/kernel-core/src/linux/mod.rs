@@ -88,6 +88,13 @@ pub struct Linux {
     pub forks: u64,
 }
 
+impl Linux {
+    /// How many open file descriptions, pipes, named pipes and rings of output there are.
+    pub fn counts(&self) -> [usize; 4] {
+        [self.descriptions.len(), self.pipes.len(), self.fifos.len(), self.outputs.len()]
+    }
+}
+
 /// Where rings of output begin among [`Channel::Queue`]'s numbers.
 const OUTPUTS: u32 = 1 << 31;
 

@@ -262,6 +262,11 @@ impl Vfs {
         Ok(id)
     }
 
+    /// How many file systems, entries, inodes, mounts and open files there are.
+    pub fn counts(&self) -> [usize; 5] {
+        [self.supers.len(), self.entries.len(), self.inodes.len(), self.mounts.len(), self.files.len()]
+    }
+
     /// A file without a name (memfd_create(2), shared anonymous memory): the root of nothing, gone with its last
     /// holder.
     pub(crate) fn nameless(

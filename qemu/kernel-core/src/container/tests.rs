@@ -1,1 +1,0 @@
-//! Containers on a machine of ordinary memory.
