@@ -7,7 +7,7 @@ use super::process::limit;
 use crate::group::DeviceUse;
 use crate::hw::Hw;
 use crate::thread::Channel;
-use crate::vfs::{From, OpenFlags, Opened, Resolve};
+use crate::vfs::{From, OpenFlags, Opened, PTMX, Resolve};
 use bailiwick_kernel_glue::plan::DeviceKind;
 use bailiwick_protocol::error::Errno;
 
@@ -103,6 +103,10 @@ impl<H: Hw> Call<'_, H> {
     }
 
     fn open_device(&mut self, major: u32, minor: u32, flags: OpenFlags) -> Result<Device, Errno> {
+        if (major, minor) == PTMX {
+            // As on a machine whose pseudo-terminals are all in use.
+            return Err(Errno::ENOSPC);
+        }
         let device = Device::numbered(major, minor).ok_or(Errno::ENXIO)?;
         if device != Device::Terminal {
             return Ok(device);

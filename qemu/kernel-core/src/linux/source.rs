@@ -193,10 +193,10 @@ impl ProcSource for View<'_> {
             _ => "/dev/null".into(),
         }))
     }
-    fn descriptor_position(&self, id: ProcessId, number: u32) -> Option<(u64, u32)> {
+    fn descriptor_flags(&self, id: ProcessId, number: u32) -> Option<u32> {
         let descriptor = self.found(id)?.1.descriptors.get(number)?;
         let description = self.linux.descriptions.get(descriptor.description.0)?;
-        Some((0, description.flags.bits()))
+        Some(description.flags.bits())
     }
     fn machine(&self) -> MachineFacts {
         self.machine

@@ -155,8 +155,8 @@ pub trait ProcSource {
     fn next_descriptor(&self, process: ProcessId, from: u32) -> Option<u32>;
     /// What descriptor `number` stands for.
     fn descriptor(&self, process: ProcessId, number: u32) -> Option<Descriptor>;
-    /// Offset and open flags of a descriptor, for `fdinfo`.
-    fn descriptor_position(&self, process: ProcessId, number: u32) -> Option<(u64, u32)>;
+    /// Open flags of a descriptor, for `fdinfo`.
+    fn descriptor_flags(&self, process: ProcessId, number: u32) -> Option<u32>;
     /// The machine.
     fn machine(&self) -> MachineFacts;
     /// A resource group.
@@ -203,7 +203,7 @@ impl ProcSource for NoProcesses {
     fn descriptor(&self, _: ProcessId, _: u32) -> Option<Descriptor> {
         None
     }
-    fn descriptor_position(&self, _: ProcessId, _: u32) -> Option<(u64, u32)> {
+    fn descriptor_flags(&self, _: ProcessId, _: u32) -> Option<u32> {
         None
     }
     fn machine(&self) -> MachineFacts {

@@ -49,7 +49,7 @@ pub use mounting::{NewFileSystem, Unmount};
 pub use open::{FILES_MAX, OpenFlags, Opened};
 pub use pivot::{PivotRefusal, Pivoted};
 pub use proc::{ProcFile, ProcWrite, RELEASE, VERSION};
-pub use super_block::TmpfsOptions;
+pub use super_block::{PTMX, TmpfsOptions};
 pub use tree::FsKind;
 pub use walk::{Found, From, LINKS_MAX, Last, NAME_MAX, PATH_MAX, Resolve, Target};
 

@@ -176,16 +176,19 @@ impl Vfs {
         at: Location,
         flags: MountFlags,
     ) -> Result<(), Errno> {
+        let flags = self.may_remount(caller, at, flags)?;
+        self.mount_mut(at.mount)?.flags = flags;
+        Ok(())
+    }
+
+    /// The attributes that a mount would have after a remount that asks for `flags`.
+    fn may_remount(&self, caller: &Caller<'_>, at: Location, flags: MountFlags) -> Result<MountFlags, Errno> {
         self.may_mount(caller)?;
         self.is_ours(caller, at.mount)?;
         self.is_mount_root(at)?;
-        let mount = self.mount_mut(at.mount)?;
         let flags = normal(flags);
-        if !(mount.locked_flags - flags).is_empty() {
-            return Err(Errno::EPERM);
-        }
-        mount.flags = flags;
-        Ok(())
+        let locked = self.mount_of(at.mount)?.locked_flags;
+        if (locked - flags).is_empty() { Ok(flags) } else { Err(Errno::EPERM) }
     }
 
     /// Changes attributes of a mount or of the whole tree below (mount_setattr(2)): sets some, clears others.
@@ -228,7 +231,7 @@ impl Vfs {
     ///
     /// # Errors
     /// As [`Vfs::remount_bind`], and `EPERM` if the file system is another user namespace's; `EINVAL` for bad
-    /// options.
+    /// options. Nothing was changed then.
     pub fn remount(
         &mut self,
         env: &mut Env<'_>,
@@ -237,12 +240,14 @@ impl Vfs {
         flags: MountFlags,
         data: &str,
     ) -> Result<(), Errno> {
+        let flags = self.may_remount(caller, at, flags)?;
         let fs = self.mount_of(at.mount)?.file_system;
         let user = self.super_of(fs)?.user_namespace;
         if !self.namespaces.capable(caller.credentials, user, Capability::SYS_ADMIN) {
             return Err(Errno::EPERM);
         }
-        if self.super_of(fs)?.kind == FsKind::Tmpfs && !data.is_empty() {
+        let kind = self.super_of(fs)?.kind;
+        if kind == FsKind::Tmpfs {
             let total = env.processes.machine().total_frames.max(1);
             let options = super::TmpfsOptions::parse(data, total)?;
             let fs = self.super_mut(fs)?;
@@ -252,10 +257,12 @@ impl Vfs {
                 }
                 fs.pages.max = options.pages;
             }
+        } else {
+            super::super_block::check_options(kind, data)?;
         }
-        self.remount_bind(caller, at, flags)?;
-        let made = matches!(self.super_of(fs)?.kind, FsKind::Sysfs | FsKind::Cgroup | FsKind::Cgroup2);
+        let made = matches!(kind, FsKind::Sysfs | FsKind::Cgroup | FsKind::Cgroup2);
         self.super_mut(fs)?.read_only = made || flags.contains(MountFlags::RDONLY);
+        self.mount_mut(at.mount)?.flags = flags;
         Ok(())
     }
 

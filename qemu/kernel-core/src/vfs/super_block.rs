@@ -18,6 +18,8 @@ use core::fmt::Write;
 const TMPFS_INODES: u64 = 4096;
 /// Inodes of the boot image, its own files included.
 const IMAGE_INODES: u64 = 16_384;
+/// The device by which a pseudo-terminal is asked for (pts(4)).
+pub const PTMX: (u32, u32) = (5, 2);
 /// Most inodes that `nr_inodes` can ask for.
 const INODES_MAX: u64 = 16_384;
 
@@ -197,7 +199,7 @@ impl Vfs {
                 self.new_tmpfs(env, options, user)?
             }
             FsKind::Mqueue => self.new_stored_super(env, kind, user, self.inside_root(user, 0o1777))?,
-            FsKind::Devpts => self.new_stored_super(env, kind, user, self.inside_root(user, 0o755))?,
+            FsKind::Devpts => self.new_devpts(env, user, data)?,
             FsKind::Proc | FsKind::Sysfs | FsKind::Cgroup | FsKind::Cgroup2 => {
                 let id = self.new_super(kind, user, env.frames.time());
                 let group = match (group, self.namespaces.body(set.cgroup)) {
@@ -232,6 +234,26 @@ impl Vfs {
         Owner { uid, gid, mode }
     }
 
+    /// Pseudo-terminals: the file by which one is asked for, and none that would be given.
+    fn new_devpts(&mut self, env: &mut Env<'_>, user: NamespaceId, data: &str) -> Result<SuperId, Errno> {
+        let id = self.new_stored_super(env, FsKind::Devpts, user, self.inside_root(user, 0o755))?;
+        let Node::Stored(root) = self.super_of(id)?.root else { return Err(Errno::EINVAL) };
+        let mode = data.split(',').filter_map(|option| option.strip_prefix("ptmxmode=")).next_back();
+        let mode = mode.map_or(Ok(0), |mode| u32::from_str_radix(mode, 8)).map_err(|_| Errno::EINVAL)?;
+        let owner = self.inside_root(user, mode & 0o777);
+        let (major, minor) = PTMX;
+        let made = self
+            .new_inode(env.frames, id, owner, Kind::Character { major, minor })
+            .and_then(|inode| self.new_entry(Some(root), b"ptmx", inode, env.frames.time()));
+        match made {
+            Ok(_) => Ok(id),
+            Err(errno) => {
+                self.end_super(env.frames, id);
+                Err(errno)
+            }
+        }
+    }
+
     fn new_tmpfs(
         &mut self,
         env: &mut Env<'_>,
@@ -262,9 +284,10 @@ impl Vfs {
         Ok(id)
     }
 
-    /// How many file systems, entries, inodes, mounts and open files there are.
-    pub fn counts(&self) -> [usize; 5] {
-        [self.supers.len(), self.entries.len(), self.inodes.len(), self.mounts.len(), self.files.len()]
+    /// How many file systems, entries, inodes, mounts and open files there are, and how often places are counted.
+    pub fn counts(&self) -> [usize; 6] {
+        let held = self.mounts.iter().map(|(_, mount)| mount.users as usize).sum();
+        [self.supers.len(), self.entries.len(), self.inodes.len(), self.mounts.len(), self.files.len(), held]
     }
 
     /// A file without a name (memfd_create(2), shared anonymous memory): the root of nothing, gone with its last
@@ -288,7 +311,7 @@ impl Vfs {
 ///
 /// # Errors
 /// `EINVAL`
-fn check_options(kind: FsKind, data: &str) -> Result<(), Errno> {
+pub(super) fn check_options(kind: FsKind, data: &str) -> Result<(), Errno> {
     let known = |option: &str| {
         let (key, value) = option.split_once('=').unwrap_or((option, ""));
         match kind {

@@ -45,8 +45,8 @@ pub(super) struct Census {
     threads: usize,
     groups: usize,
     root: crate::group::Usage,
-    vfs: [usize; 5],
-    namespaces: usize,
+    vfs: [usize; 6],
+    namespaces: (usize, [u32; 10]),
     linux: [usize; 4],
     containers: usize,
 }
@@ -118,7 +118,10 @@ impl World {
             groups: self.k.groups.count(),
             root,
             vfs: self.k.vfs.counts(),
-            namespaces: self.k.vfs.namespaces.count(),
+            namespaces: (
+                self.k.vfs.namespaces.count(),
+                self.k.machine.ids().map(|id| self.k.vfs.namespaces.holders(id)),
+            ),
             linux: self.k.linux.counts(),
             containers: self.k.containers.count()
                 + self.k.containers.processes.len()

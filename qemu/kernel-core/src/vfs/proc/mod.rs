@@ -394,8 +394,15 @@ impl Vfs {
             ProcFile::Top(at) => Ok(self.top_text(env, caller, fs, at)),
             ProcFile::File(p, at) => self.process_text(env, caller, fs, p, items::item(FILES, at)),
             ProcFile::FdInfo(p, n) => {
-                let (offset, flags) = env.processes.descriptor_position(p, n).ok_or(Errno::ENOENT)?;
-                Ok(format!("pos:\t{offset}\nflags:\t0{flags:o}\nmnt_id:\t0\n").into_bytes())
+                let flags = env.processes.descriptor_flags(p, n).ok_or(Errno::ENOENT)?;
+                let file = match env.processes.descriptor(p, n) {
+                    Some(Descriptor::File(file)) => Some(file),
+                    _ => None,
+                };
+                let offset = file.map_or(Ok(0), |file| self.offset(file))?;
+                let mount = file.and_then(|file| self.location(file).ok()).map(|at| at.mount);
+                let number = mount.and_then(|id| self.mount_of(id).ok()).map_or(0, |mount| mount.number);
+                Ok(format!("pos:\t{offset}\nflags:\t0{flags:o}\nmnt_id:\t{number}\n").into_bytes())
             }
             _ => Err(Errno::EISDIR),
         }

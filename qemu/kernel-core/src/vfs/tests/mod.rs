@@ -36,6 +36,10 @@ macro_rules! with {
     }};
 }
 
+mod attributes;
+mod image;
+mod pivot;
+
 fn world() -> World {
     let mut memory = FakeHw::memory(512);
     let mut groups = Counts::default();
