@@ -51,7 +51,11 @@ fn hooks_of_all_kinds_run_where_they_belong_and_read_the_state() {
         w.exit(p, 0);
         assert_eq!(w.event(), ended(number, Told::Code(0)));
     }
-    w.steps(id, &plan.create[pivot..]).unwrap();
+    w.steps(id, &plan.create[pivot..=pivot]).unwrap();
+    let gate = w.k.processes.get(w.first(id)).unwrap().linux().unwrap();
+    let root = w.k.containers.made(id).unwrap().root;
+    assert_eq!(gate.fs.as_ref().map(|fs| fs.root), root, "who waits at the gate follows to the new root");
+    w.steps(id, &plan.create[pivot + 1..]).unwrap();
     assert!(w.k.host_number(w.first(id)).is_some());
     let p = w.k.container_hook(id, 9, &hook(HookKind::StartContainer, "/bin/inner", None), b"{}").unwrap();
     assert_eq!(w.read(p, "/secret/file"), Err(-2), "inside the container");

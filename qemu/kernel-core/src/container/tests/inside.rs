@@ -20,6 +20,8 @@ fn masks_are_empty_read_only_paths_and_roots_refuse_writes() {
     let id = w.started(&plan);
     let p = w.first(id);
     assert_eq!(w.read(p, "/etc/plain"), Ok(String::new()));
+    let at = w.text(p, "/etc/plain");
+    assert_eq!(w.call(p, 90, [at, 0o777, 0, 0]), EROFS, "chmod of a mask");
     assert_eq!(w.open(p, "/home/new", CREATE), EROFS);
     assert_eq!(w.open(p, "/etc/new", CREATE), EROFS);
     assert_eq!(w.open(p, "/dev/shm/new", CREATE), EROFS);

@@ -91,6 +91,20 @@ fn no_destination_leads_out_of_the_root() {
 }
 
 #[test]
+fn links_begin_again_at_the_root_or_where_they_stand() {
+    let mut w = World::new();
+    w.link("/tmp", "/bundles/web/rootfs/home/absolute");
+    w.link("../etc", "/bundles/web/rootfs/home/relative");
+    let id = rooted(&mut w);
+    let link = |path: &str| Step::Link { path: path.to_string(), target: "x".to_string() };
+    w.steps(id, &[link("/home/absolute/a/one"), link("/home/relative/two"), link("home/./../three")])
+        .unwrap();
+    for path in ["tmp/a/one", "etc/two", "three"] {
+        assert!(w.exists(&format!("/bundles/web/rootfs/{path}")), "{path}");
+    }
+}
+
+#[test]
 fn proc_and_the_root_cannot_be_covered() {
     let mut w = World::new();
     w.link("proc", "/bundles/web/rootfs/linked");
