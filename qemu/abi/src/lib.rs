@@ -9,8 +9,9 @@
 //!              rdx r8 r9 r10 r12 r13 r14 r15       the same: the first 64 bytes
 //! ```
 //!
-//! A call changes `rax`, `rcx`, `r11`, the registers of its results, and the floating-point state, which is reset
-//! (all xmm zero, MXCSR 0x1F80, x87 control word 0x37F). All other registers are kept.
+//! A call changes `rax`, `rcx`, `r11`, `rdi`, `rsi`, `rdx` (a receiving one all registers of messages), and the
+//! floating-point state, which is reset (all xmm zero, MXCSR 0x1F80, x87 control word 0x37F). All other registers are
+//! kept.
 //!
 //! Authority is a [`Handle`]: a slot in the process's capability space with the generation of its content. There
 //! is no call that names anything else, and a number that was made up is refused.

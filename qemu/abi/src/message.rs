@@ -53,6 +53,10 @@ impl MessageInfo {
     pub const fn room(self) -> usize {
         (self.0 >> 20 & 7) as usize
     }
+    /// Whether the thread must have named a buffer for it.
+    pub const fn needs_buffer(self) -> bool {
+        self.length() > SMALL_MAX || self.capabilities() > 0 || self.room() > 0
+    }
     /// Whether it is an event rather than a message.
     pub const fn is_event(self) -> bool {
         self.0 & Self::EVENT != 0

@@ -8,10 +8,12 @@
 //!
 //! A door never returns to a *particular* thread. It changes the kernel's state, and [`Kernel::next`] says who runs.
 
+use crate::cap::Capabilities;
 use crate::console::Console;
 use crate::container::Containers;
 use crate::group::{Freezer, Groups};
 use crate::hw::{Hw, Space};
+use crate::ipc::Ipc;
 use crate::linux;
 use crate::memory::{GroupId, Memory, NoMemory};
 use crate::mm::{Access, AddressSpace, Supply};
@@ -75,6 +77,13 @@ pub struct Kernel<H: Hw> {
     pub containers: Containers,
     /// The serial console.
     pub console: Console,
+    /// What native processes can name.
+    pub caps: Capabilities,
+    /// Where they exchange messages.
+    pub(crate) ipc: Ipc,
+    /// The kernel's own view of files; none before [`Kernel::start_init`].
+    pub host: Option<native::Host>,
+    pub(crate) sweeping: native::Sweeping,
     /// Why the last system call or fault got no frame, if it did not: cleared at every entry.
     pub starved: Option<NoMemory>,
     reschedule: bool,
@@ -106,6 +115,10 @@ impl<H: Hw> Kernel<H> {
             linux: linux::Linux::default(),
             containers: Containers::default(),
             console: Console::default(),
+            caps: Capabilities::default(),
+            ipc: Ipc::default(),
+            host: None,
+            sweeping: native::Sweeping::default(),
             starved: None,
             reschedule: false,
         }

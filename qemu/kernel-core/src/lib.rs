@@ -20,6 +20,7 @@
 extern crate alloc;
 
 mod arena;
+pub mod cap;
 pub mod console;
 pub mod container;
 pub mod cred;

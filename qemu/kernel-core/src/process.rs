@@ -94,6 +94,10 @@ impl Processes {
     pub fn iter(&self) -> impl Iterator<Item = (ProcessId, &Process)> {
         self.0.iter().map(|(at, process)| (ProcessId(at), process))
     }
+    /// The native side of all that have one.
+    pub(crate) fn natives_mut(&mut self) -> impl Iterator<Item = &mut NativeProcess> {
+        self.0.iter_mut().filter_map(|(_, process)| process.native_mut())
+    }
     pub(crate) fn insert(&mut self, process: Process) -> ProcessId {
         ProcessId(self.0.insert(process))
     }

@@ -60,6 +60,7 @@ pub(crate) use memory::page_fault;
 pub(crate) use mounts::follow_pivot;
 pub(crate) use process::NOFILE_MAX;
 pub(crate) use process::limit::NOFILE;
+pub(crate) use source::{Payer, View, machine};
 
 use crate::arena::Arena;
 use crate::hw::Hw;

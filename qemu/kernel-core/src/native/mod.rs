@@ -1,42 +1,152 @@
 //! The kernel's own system calls, for native processes: everything goes through capabilities.
+//!
+//! ```text
+//!  syscall ─► Call (this thread, its space, its arguments) ─┬─► Ok(three words)   rax 0, rdi rsi rdx
+//!                                                           ├─► Refused(error)    rax
+//!                                                           ├─► Wait              undone; made again when woken
+//!                                                           └─► Set               registers are set, it waits for
+//!                                                                                 the other side, or is no more
+//!  after each: what went because of it ─► sweep
+//! ```
+//!
+//! There is no name in this interface but a [`Handle`](bailiwick_abi::Handle), and no call that finds an object
+//! without one. Every pointer goes through the copies of [`crate::mm::AddressSpace`], every path through a walk that
+//! stays inside the directory it began at.
 
+mod call;
+mod containers;
+mod files;
+mod handles;
+pub(crate) mod host;
+mod memory;
+mod process;
+mod sweep;
+mod system;
+
+pub use host::Host;
+pub use process::TEXT_MAX;
+pub use sweep::Sweeping;
+
+use crate::cap::SpaceId;
 use crate::hw::Hw;
+use crate::ipc::{NotificationId, Talk};
 use crate::kernel::Kernel;
-use crate::mm::Access;
+use crate::mm::{Access, Fault};
 use crate::ns::ProcessId;
-use crate::thread::ThreadId;
+use crate::thread::{Registers, ThreadId};
+use alloc::vec::Vec;
+use bailiwick_abi::Error;
 use bailiwick_protocol::message::Exit;
+use call::{Call, Stop};
 
 /// What a thread of a native process has besides its registers.
 #[derive(Debug, Default)]
-pub struct NativeThread {}
+pub struct NativeThread {
+    /// Its part in messages.
+    pub(crate) talk: Talk,
+}
+
+/// How far a native process has come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Stage {
+    /// It was made and begins here once it is started.
+    New {
+        /// Address of its first instruction.
+        entry: u64,
+    },
+    /// It was started.
+    Started,
+}
 
 /// What a native process has besides its address space.
-#[derive(Debug, Default)]
-pub struct NativeProcess {}
+#[derive(Debug)]
+pub struct NativeProcess {
+    /// Its capabilities.
+    pub(crate) space: SpaceId,
+    stage: Stage,
+    /// What is signalled when it ends.
+    watchers: Vec<(NotificationId, u64)>,
+}
+
+/// Most watchers of one process.
+const WATCHERS_MAX: usize = 64;
 
 /// Carries out the system call in the registers of `thread`.
-pub(crate) fn syscall<H: Hw>(kernel: &mut Kernel<H>, thread: ThreadId) {
-    exception(kernel, thread, 6);
+pub(crate) fn syscall<H: Hw>(k: &mut Kernel<H>, thread: ThreadId) {
+    let Some(found) = k.threads.get(thread) else { return };
+    let (process, r) = (found.process, found.registers());
+    let (number, args) = (r.rax, [r.rdi, r.rsi, r.rdx, r.r10, r.r8, r.r9]);
+    let Some(space) = k.processes.get(process).and_then(|p| p.native()).map(|native| native.space) else {
+        return;
+    };
+    let outcome = Call { k, thread, process, space, args }.dispatch(number);
+    match outcome {
+        Ok(results) => set(k, thread, 0, Some(results)),
+        Err(Stop::Refused(error)) => set(k, thread, u64::from(error.0), None),
+        Err(Stop::Wait(channel, deadline)) => k.wait_on(thread, &[channel], deadline),
+        Err(Stop::Set) => {}
+    }
+    k.sweep();
+}
+
+fn set<H: Hw>(k: &mut Kernel<H>, thread: ThreadId, status: u64, results: Option<[u64; 3]>) {
+    let Some(found) = k.threads.get_mut(thread) else { return };
+    let registers: &mut Registers = found.registers_mut();
+    registers.rax = status;
+    if let Some(results) = results {
+        [registers.rdi, registers.rsi, registers.rdx] = results;
+    }
 }
 
 /// `thread` touched a page that is not mapped, or not so: a page of its own is brought in, otherwise it ends.
-pub(crate) fn page_fault<H: Hw>(kernel: &mut Kernel<H>, thread: ThreadId, address: u64, access: Access) {
-    let Some(process) = kernel.threads.get(thread).map(|t| t.process) else { return };
-    if !matches!(kernel.with_memory(process, |space, s| space.fault(s, address, access)), Some(Ok(()))) {
-        exception(kernel, thread, 14);
+pub(crate) fn page_fault<H: Hw>(k: &mut Kernel<H>, thread: ThreadId, address: u64, access: Access) {
+    let Some(process) = k.threads.get(thread).map(|t| t.process) else { return };
+    match k.with_memory(process, |space, s| space.fault(s, address, access)) {
+        Some(Ok(())) => {}
+        Some(Err(Fault::OutOfMemory(_))) => k.end_process(process, Exit::OutOfMemory),
+        _ => exception(k, thread, 14),
     }
 }
 
 /// `thread` caused a processor exception: its process ends.
-pub(crate) fn exception<H: Hw>(kernel: &mut Kernel<H>, thread: ThreadId, _vector: u8) {
-    if let Some(process) = kernel.threads.get(thread).map(|t| t.process) {
-        kernel.end_process(process, Exit::Signal(11));
+pub(crate) fn exception<H: Hw>(k: &mut Kernel<H>, thread: ThreadId, _vector: u8) {
+    if let Some(process) = k.threads.get(thread).map(|t| t.process) {
+        k.end_process(process, Exit::Signal(11));
     }
 }
 
 /// `thread` is about to be removed.
-pub(crate) fn thread_ended<H: Hw>(_kernel: &mut Kernel<H>, _thread: ThreadId) {}
+pub(crate) fn thread_ended<H: Hw>(k: &mut Kernel<H>, thread: ThreadId) {
+    k.talker_ended(thread);
+}
 
-/// A native process has ended and has no memory any more.
-pub(crate) fn ended<H: Hw>(_kernel: &mut Kernel<H>, _process: ProcessId) {}
+/// A native process has ended and has no memory any more. Its capabilities go; its record stays while somebody holds
+/// a capability to it.
+pub(crate) fn ended<H: Hw>(k: &mut Kernel<H>, process: ProcessId) {
+    let Some(native) = k.processes.get_mut(process).and_then(|process| process.native_mut()) else { return };
+    native.stage = Stage::Started;
+    let (space, watchers) = (native.space, core::mem::take(&mut native.watchers));
+    k.caps.end_space(space);
+    for (notification, bits) in watchers {
+        k.signal_notification(notification, bits);
+    }
+    if k.caps.holders(crate::cap::Object::Process(process)) == 0 {
+        k.forget_process(process);
+    }
+    k.sweep();
+}
+
+/// How a process ended, as native programs are told.
+pub(crate) fn exit_word(exit: Exit) -> u64 {
+    match exit {
+        Exit::Code(code) => bailiwick_abi::Exit::Code(code),
+        Exit::Signal(signal) => bailiwick_abi::Exit::Signal(signal),
+        Exit::OutOfMemory => bailiwick_abi::Exit::OutOfMemory,
+    }
+    .to_word()
+}
+
+/// The rest of the kernel speaks the numbers of Linux; where this interface has one for the same thing it is the same.
+pub(crate) fn refused(errno: bailiwick_protocol::error::Errno) -> Error {
+    Error(errno.0)
+}

@@ -1,0 +1,185 @@
+//! Capabilities: what native processes can name, and who got it from whom.
+//!
+//! ```text
+//!  space of a process                       tree of derivation
+//!    slot 1  generation 0 ─► node ──────┐      console ─┬─ init's
+//!    slot 2  generation 4 ─► node       └────►          └─ the manager's ── the shell's
+//!    slot 3  generation 9    free
+//! ```
+//!
+//! A capability is a node of one tree for the whole kernel, and lies in one slot of one space. Deriving makes a
+//! child. Revoking deletes everything below a node wherever it lies; deleting takes one node out, and what was
+//! derived from it moves up. A slot counts its contents, and a handle says which one it means: so a handle can
+//! become dead, but never come to mean something else. When the count is used up the slot is.
+//!
+//! This module only keeps the books. What must happen because a capability went (an endpoint without receivers, an
+//! object nobody holds) is listed in [`Capabilities::next_gone`], and the kernel acts on it before it does
+//! anything else.
+
+mod space;
+#[cfg(test)]
+mod tests;
+mod transfer;
+mod tree;
+
+use crate::arena::Arena;
+use crate::container::ContainerId;
+use crate::ipc::{CallId, EndpointId, NotificationId};
+use crate::memory::GroupId;
+use crate::ns::ProcessId;
+use crate::vfs::FileId;
+use alloc::collections::{BTreeMap, VecDeque};
+use bailiwick_abi::{Kind, Rights};
+
+pub(crate) use transfer::{Passed, Wanted};
+
+/// A capability space, by position.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct SpaceId(pub(crate) u32);
+
+/// A capability, by its position in the tree. Good until it is deleted.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct NodeId(u32);
+
+/// Most capabilities of all processes together: what the longest revocation has to look at.
+pub const NODES_MAX: usize = 1 << 16;
+
+/// What a capability stands for.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Object {
+    /// An endpoint.
+    Endpoint(EndpointId),
+    /// The right to answer one call.
+    Reply(CallId),
+    /// A notification.
+    Notification(NotificationId),
+    /// A memory object: a file without a name.
+    Memory(FileId),
+    /// A native process.
+    Process(ProcessId),
+    /// A container.
+    Container(ContainerId),
+    /// A directory, as an open file that holds its place.
+    Directory(FileId),
+    /// A resource group.
+    Group(GroupId),
+    /// The console.
+    Console,
+    /// The power switch.
+    Power,
+    /// The clocks.
+    Clock,
+    /// Statistics of the system.
+    System,
+}
+
+impl Object {
+    /// Its kind.
+    pub const fn kind(self) -> Kind {
+        match self {
+            Object::Endpoint(_) => Kind::Endpoint,
+            Object::Reply(_) => Kind::Reply,
+            Object::Notification(_) => Kind::Notification,
+            Object::Memory(_) => Kind::Memory,
+            Object::Process(_) => Kind::Process,
+            Object::Container(_) => Kind::Container,
+            Object::Directory(_) => Kind::Directory,
+            Object::Group(_) => Kind::Group,
+            Object::Console => Kind::Console,
+            Object::Power => Kind::Power,
+            Object::Clock => Kind::Clock,
+            Object::System => Kind::System,
+        }
+    }
+}
+
+/// What a slot holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Capability {
+    /// The object.
+    pub object: Object,
+    /// What may be done with it.
+    pub rights: Rights,
+    /// What a receiver is told when this is called; 0 is none. Endpoints only.
+    pub badge: u64,
+}
+
+impl Capability {
+    /// One with all rights and no badge.
+    pub const fn all(object: Object) -> Self {
+        Capability { object, rights: Rights::ALL, badge: 0 }
+    }
+}
+
+/// What went, for the kernel to act on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Gone {
+    /// A capability: whoever waits by it must look again.
+    Capability(NodeId, Object),
+    /// The last capability with which one could receive there.
+    Readers(EndpointId),
+    /// The last capability to it.
+    Object(Object),
+}
+
+/// How many capabilities an object has.
+#[derive(Clone, Copy, Debug, Default)]
+struct Holders {
+    all: u32,
+    /// Those with `READ`.
+    readers: u32,
+}
+
+/// All capabilities.
+#[derive(Debug, Default)]
+pub struct Capabilities {
+    nodes: Arena<tree::Node>,
+    spaces: Arena<space::Space>,
+    holders: BTreeMap<Object, Holders>,
+    gone: VecDeque<Gone>,
+}
+
+impl Capabilities {
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.nodes.len()
+    }
+    /// How many capabilities stand for this object.
+    pub fn holders(&self, object: Object) -> u32 {
+        self.holders.get(&object).map_or(0, |holders| holders.all)
+    }
+    /// How many of them have `READ`.
+    pub fn readers(&self, object: Object) -> u32 {
+        self.holders.get(&object).map_or(0, |holders| holders.readers)
+    }
+    /// The next thing that went and was not yet acted on.
+    pub(crate) fn next_gone(&mut self) -> Option<Gone> {
+        self.gone.pop_front()
+    }
+
+    fn count_in(&mut self, capability: Capability) {
+        let holders = self.holders.entry(capability.object).or_default();
+        holders.all += 1;
+        holders.readers += u32::from(capability.rights.contains(Rights::READ));
+    }
+    fn count_out(&mut self, node: NodeId, capability: Capability) {
+        let object = capability.object;
+        self.gone.push_back(Gone::Capability(node, object));
+        let Some(holders) = self.holders.get_mut(&object) else { return };
+        holders.all = holders.all.saturating_sub(1);
+        if capability.rights.contains(Rights::READ) {
+            self.count_out_reader(object);
+        }
+        if self.holders(object) == 0 {
+            self.holders.remove(&object);
+            self.gone.push_back(Gone::Object(object));
+        }
+    }
+    fn count_out_reader(&mut self, object: Object) {
+        let Some(holders) = self.holders.get_mut(&object) else { return };
+        holders.readers = holders.readers.saturating_sub(1);
+        if let (0, Object::Endpoint(id)) = (holders.readers, object) {
+            self.gone.push_back(Gone::Readers(id));
+        }
+    }
+}

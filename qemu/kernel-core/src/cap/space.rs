@@ -1,0 +1,288 @@
+//! Spaces: numbered slots, each counting its contents.
+
+use super::{Capabilities, Capability, NodeId, Object, SpaceId};
+use alloc::vec::Vec;
+use bailiwick_abi::{Error, Handle, Kind, Rights, SLOTS_MAX, SLOTS_WELL_KNOWN};
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Slot {
+    /// Which content is in it, or will be next.
+    pub(super) generation: u32,
+    content: Content,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Content {
+    /// Nothing; the next free slot after it.
+    Free(Option<u32>),
+    Held(NodeId),
+    /// Nothing ever again: its generations are used up.
+    Retired,
+}
+
+/// The slots of one process.
+#[derive(Debug)]
+pub(super) struct Space {
+    slots: Vec<Slot>,
+    /// The first free slot above the well-known ones.
+    free: Option<u32>,
+    /// How many of those are free, besides the ones that were not made yet.
+    free_count: u32,
+}
+
+impl Space {
+    fn new() -> Self {
+        let empty = Slot { generation: 0, content: Content::Free(None) };
+        Space { slots: alloc::vec![empty; SLOTS_WELL_KNOWN as usize], free: None, free_count: 0 }
+    }
+    /// How many capabilities still fit.
+    pub(super) fn room(&self) -> usize {
+        (SLOTS_MAX as usize).saturating_sub(self.slots.len()) + self.free_count as usize
+    }
+    fn node(&self, handle: Handle) -> Option<NodeId> {
+        match self.slots.get(handle.slot() as usize)? {
+            Slot { generation, content: Content::Held(node) } if *generation == handle.generation() => {
+                Some(*node)
+            }
+            _ => None,
+        }
+    }
+    /// A free slot above the well-known ones, taken off the list of free ones.
+    fn take_free(&mut self) -> Option<u32> {
+        if let Some(at) = self.free {
+            if let Some(Slot { content: Content::Free(next), .. }) = self.slots.get(at as usize) {
+                self.free = *next;
+                self.free_count -= 1;
+            }
+            return Some(at);
+        }
+        let at = self.slots.len() as u32;
+        if at >= SLOTS_MAX {
+            return None;
+        }
+        self.slots.push(Slot { generation: 0, content: Content::Free(None) });
+        Some(at)
+    }
+    pub(super) fn put(&mut self, node: NodeId) -> Option<Handle> {
+        let at = self.take_free()?;
+        let slot = self.slots.get_mut(at as usize)?;
+        slot.content = Content::Held(node);
+        Some(Handle::new(at, slot.generation))
+    }
+    /// Empties a slot. Its next content has another generation; if there is none left it has no next content.
+    pub(super) fn empty(&mut self, at: u32) {
+        let free = self.free;
+        let Some(slot) = self.slots.get_mut(at as usize) else { return };
+        slot.content = match slot.generation.checked_add(1) {
+            None => Content::Retired,
+            Some(next) => {
+                slot.generation = next;
+                if at >= SLOTS_WELL_KNOWN {
+                    self.free = Some(at);
+                    self.free_count += 1;
+                }
+                Content::Free(free.filter(|_| at >= SLOTS_WELL_KNOWN))
+            }
+        };
+    }
+    /// For tests of what happens when generations are used up.
+    #[cfg(test)]
+    pub(super) fn age(&mut self, at: u32, generation: u32) {
+        self.slots[at as usize].generation = generation;
+    }
+}
+
+impl Capabilities {
+    /// An empty space.
+    pub fn new_space(&mut self) -> SpaceId {
+        SpaceId(self.spaces.insert(Space::new()))
+    }
+    /// Ends a space and deletes every capability in it. What was derived from them stays.
+    pub fn end_space(&mut self, id: SpaceId) {
+        let Some(space) = self.spaces.remove(id.0) else { return };
+        for slot in space.slots {
+            if let Content::Held(node) = slot.content {
+                self.drop_node(node);
+            }
+        }
+    }
+    pub(super) fn space(&self, id: SpaceId) -> Option<&Space> {
+        self.spaces.get(id.0)
+    }
+    pub(super) fn space_mut(&mut self, id: SpaceId) -> Option<&mut Space> {
+        self.spaces.get_mut(id.0)
+    }
+    /// How many more capabilities fit into a space.
+    pub fn room(&self, id: SpaceId) -> usize {
+        self.space(id).map_or(0, Space::room)
+    }
+
+    /// The node that a handle names.
+    ///
+    /// # Errors
+    /// `BAD_HANDLE`.
+    #[inline]
+    pub fn node(&self, space: SpaceId, handle: Handle) -> Result<NodeId, Error> {
+        self.space(space).and_then(|space| space.node(handle)).ok_or(Error::BAD_HANDLE)
+    }
+    /// The capability that a handle names.
+    ///
+    /// # Errors
+    /// `BAD_HANDLE`.
+    #[inline]
+    pub fn look(&self, space: SpaceId, handle: Handle) -> Result<Capability, Error> {
+        self.capability(self.node(space, handle)?).ok_or(Error::BAD_HANDLE)
+    }
+    /// The object that a handle names, if it is of this kind and the rights are there.
+    ///
+    /// # Errors
+    /// `BAD_HANDLE`, `WRONG_KIND`, `DENIED`.
+    pub fn object(
+        &self,
+        space: SpaceId,
+        handle: Handle,
+        kind: Kind,
+        rights: Rights,
+    ) -> Result<Object, Error> {
+        let found = self.look(space, handle)?;
+        if found.object.kind() != kind {
+            return Err(Error::WRONG_KIND);
+        }
+        if !found.rights.contains(rights) {
+            return Err(Error::DENIED);
+        }
+        Ok(found.object)
+    }
+
+    /// Puts a capability that was derived from nothing into a free slot.
+    ///
+    /// # Errors
+    /// `FULL`.
+    pub fn insert(&mut self, space: SpaceId, capability: Capability) -> Result<Handle, Error> {
+        self.insert_below(space, capability, None)
+    }
+    /// Puts a capability into a free slot, derived from `parent` if there is one.
+    ///
+    /// # Errors
+    /// `FULL`.
+    pub(crate) fn insert_below(
+        &mut self,
+        space: SpaceId,
+        capability: Capability,
+        parent: Option<NodeId>,
+    ) -> Result<Handle, Error> {
+        if self.count() >= super::NODES_MAX || self.room(space) == 0 {
+            return Err(Error::FULL);
+        }
+        let node = self.new_node(capability, parent);
+        let handle = self.space_mut(space).and_then(|space| space.put(node)).ok_or(Error::FULL)?;
+        self.set_place(node, space, handle.slot());
+        Ok(handle)
+    }
+    /// Puts a capability into a well-known slot that never held one. With `parent` it is derived from that.
+    ///
+    /// # Errors
+    /// `RANGE`: no well-known slot, or slot 0, which means "none". `EXISTS`: it is or was used. `FULL`.
+    pub fn insert_at(
+        &mut self,
+        space: SpaceId,
+        slot: u32,
+        capability: Capability,
+        parent: Option<NodeId>,
+    ) -> Result<(), Error> {
+        if slot == 0 || slot >= SLOTS_WELL_KNOWN {
+            return Err(Error::RANGE);
+        }
+        if self.count() >= super::NODES_MAX {
+            return Err(Error::FULL);
+        }
+        let found = self.space(space).and_then(|space| space.slots.get(slot as usize));
+        if !matches!(found, Some(Slot { generation: 0, content: Content::Free(_) })) {
+            return Err(Error::EXISTS);
+        }
+        let node = self.new_node(capability, parent);
+        if let Some(found) = self.space_mut(space).and_then(|space| space.slots.get_mut(slot as usize)) {
+            found.content = Content::Held(node);
+        }
+        self.set_place(node, space, slot);
+        Ok(())
+    }
+
+    /// A narrower capability in the same space. Rights that the first has not are not added. A badge other than 0
+    /// can be set on an endpoint without one.
+    ///
+    /// # Errors
+    /// `BAD_HANDLE`; `DENIED` for a badge without `CREATE`; `WRONG_KIND` for a badge on what has one or is no endpoint,
+    /// and for a reply, of which there is one; `FULL`.
+    pub fn derive(
+        &mut self,
+        space: SpaceId,
+        handle: Handle,
+        rights: Rights,
+        badge: u64,
+    ) -> Result<Handle, Error> {
+        let node = self.node(space, handle)?;
+        let from = self.capability(node).ok_or(Error::BAD_HANDLE)?;
+        let badge = match (from.object, badge) {
+            (Object::Reply(_), _) => return Err(Error::WRONG_KIND),
+            (_, 0) => from.badge,
+            (Object::Endpoint(_), badge) if from.badge == 0 => {
+                if !from.rights.contains(Rights::CREATE) {
+                    return Err(Error::DENIED);
+                }
+                badge
+            }
+            _ => return Err(Error::WRONG_KIND),
+        };
+        // Who only has a badged capability cannot receive by it, nor make others.
+        let mask = if badge == 0 { rights } else { rights.restrict(Rights::WRITE.with(Rights::GRANT)) };
+        let capability = Capability { rights: from.rights.restrict(mask), badge, ..from };
+        self.insert_below(space, capability, Some(node))
+    }
+
+    /// Deletes one capability.
+    ///
+    /// # Errors
+    /// `BAD_HANDLE`.
+    pub fn delete(&mut self, space: SpaceId, handle: Handle) -> Result<(), Error> {
+        let node = self.node(space, handle)?;
+        self.drop_node(node);
+        Ok(())
+    }
+    /// Deletes everything derived from a capability.
+    ///
+    /// # Errors
+    /// `BAD_HANDLE`.
+    pub fn revoke(&mut self, space: SpaceId, handle: Handle) -> Result<(), Error> {
+        let node = self.node(space, handle)?;
+        self.drop_below(node);
+        Ok(())
+    }
+    /// Deletes every capability to an object, which is no more. What was derived from one moves up.
+    pub fn drop_object(&mut self, object: Object) {
+        for node in self.nodes_of(object) {
+            self.drop_node(node);
+        }
+    }
+    /// Deletes everything derived from an endpoint's capability that has this badge.
+    ///
+    /// # Errors
+    /// `BAD_HANDLE`; `WRONG_KIND` if it is no endpoint's or has a badge itself; `DENIED` without `CREATE`; `RANGE` for
+    /// badge 0.
+    pub fn revoke_badge(&mut self, space: SpaceId, handle: Handle, badge: u64) -> Result<(), Error> {
+        let node = self.node(space, handle)?;
+        let found = self.look(space, handle)?;
+        match found.object {
+            Object::Endpoint(_) if found.badge == 0 => {}
+            _ => return Err(Error::WRONG_KIND),
+        }
+        if !found.rights.contains(Rights::CREATE) {
+            return Err(Error::DENIED);
+        }
+        if badge == 0 {
+            return Err(Error::RANGE);
+        }
+        self.drop_badged(node, badge);
+        Ok(())
+    }
+}

@@ -1,0 +1,179 @@
+//! The tree of derivation: nodes linked by position, so that no step allocates or recurses.
+
+use super::{Capabilities, Capability, NodeId, Object, SpaceId};
+use alloc::vec::Vec;
+use bailiwick_abi::Rights;
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Node {
+    capability: Capability,
+    parent: Option<NodeId>,
+    first_child: Option<NodeId>,
+    previous: Option<NodeId>,
+    next: Option<NodeId>,
+    place: Option<(SpaceId, u32)>,
+}
+
+impl Capabilities {
+    fn at(&self, id: NodeId) -> Option<&Node> {
+        self.nodes.get(id.0)
+    }
+    fn at_mut(&mut self, id: NodeId) -> Option<&mut Node> {
+        self.nodes.get_mut(id.0)
+    }
+    /// What a node stands for.
+    #[inline]
+    pub(crate) fn capability(&self, id: NodeId) -> Option<Capability> {
+        self.at(id).map(|node| node.capability)
+    }
+    pub(super) fn place(&self, id: NodeId) -> Option<(SpaceId, u32)> {
+        self.at(id)?.place
+    }
+    pub(super) fn set_place(&mut self, id: NodeId, space: SpaceId, slot: u32) {
+        if let Some(node) = self.at_mut(id) {
+            node.place = Some((space, slot));
+        }
+    }
+    /// Takes rights away from a node.
+    pub(super) fn narrow(&mut self, id: NodeId, mask: Rights) {
+        let Some(node) = self.at_mut(id) else { return };
+        let before = node.capability;
+        node.capability.rights = before.rights.restrict(mask);
+        let lost = before.rights.contains(Rights::READ) && !node.capability.rights.contains(Rights::READ);
+        if lost {
+            self.count_out_reader(before.object);
+        }
+    }
+
+    pub(super) fn new_node(&mut self, capability: Capability, parent: Option<NodeId>) -> NodeId {
+        self.count_in(capability);
+        let next = parent.and_then(|parent| self.at(parent)).and_then(|parent| parent.first_child);
+        let node = Node { capability, parent, first_child: None, previous: None, next, place: None };
+        let id = NodeId(self.nodes.insert(node));
+        if let Some(next) = next.and_then(|next| self.at_mut(next)) {
+            next.previous = Some(id);
+        }
+        if let Some(parent) = parent.and_then(|parent| self.at_mut(parent)) {
+            parent.first_child = Some(id);
+        }
+        id
+    }
+
+    /// Deletes one node. Its children become its parent's; those of a root become roots.
+    pub(super) fn drop_node(&mut self, id: NodeId) {
+        let Some(node) = self.at(id).copied() else { return };
+        let mut last = None;
+        let mut child = node.first_child;
+        while let Some(at) = child {
+            let Some(found) = self.at_mut(at) else { break };
+            found.parent = node.parent;
+            child = found.next;
+            last = Some(at);
+            if node.parent.is_none() {
+                (found.previous, found.next) = (None, None);
+            }
+        }
+        // Among siblings the children stand where the node stood.
+        let children = match (node.parent, node.first_child, last) {
+            (Some(_), Some(first), Some(last)) => Some((first, last)),
+            _ => None,
+        };
+        let before = children.map_or(node.next, |(first, _)| Some(first));
+        let after = children.map_or(node.previous, |(_, last)| Some(last));
+        if let Some((first, last)) = children {
+            if let Some(first) = self.at_mut(first) {
+                first.previous = node.previous;
+            }
+            if let Some(last) = self.at_mut(last) {
+                last.next = node.next;
+            }
+        }
+        match node.previous.or(node.parent) {
+            Some(previous) if node.previous.is_some() => {
+                if let Some(previous) = self.at_mut(previous) {
+                    previous.next = before;
+                }
+            }
+            Some(parent) => {
+                if let Some(parent) = self.at_mut(parent) {
+                    parent.first_child = before;
+                }
+            }
+            None => {}
+        }
+        if let Some(next) = node.next.and_then(|next| self.at_mut(next)) {
+            next.previous = after;
+        }
+        self.nodes.remove(id.0);
+        if let Some((space, slot)) = node.place
+            && let Some(space) = self.space_mut(space)
+        {
+            space.empty(slot);
+        }
+        self.count_out(id, node.capability);
+    }
+
+    /// Every node of an object.
+    pub(super) fn nodes_of(&self, object: Object) -> Vec<NodeId> {
+        let all = self.nodes.iter().filter(|(_, node)| node.capability.object == object);
+        all.map(|(at, _)| NodeId(at)).collect()
+    }
+
+    fn first_child(&self, id: NodeId) -> Option<NodeId> {
+        self.at(id)?.first_child
+    }
+    fn deepest(&self, mut id: NodeId) -> NodeId {
+        while let Some(child) = self.first_child(id) {
+            id = child;
+        }
+        id
+    }
+
+    /// Deletes everything below a node, leaves first.
+    pub(super) fn drop_below(&mut self, top: NodeId) {
+        let Some(child) = self.first_child(top) else { return };
+        let mut at = self.deepest(child);
+        while at != top {
+            let Some(node) = self.at(at).copied() else { return };
+            self.drop_node(at);
+            at = match (node.next, node.parent) {
+                (Some(next), _) => self.deepest(next),
+                (None, Some(parent)) => parent,
+                (None, None) => return,
+            };
+        }
+    }
+
+    /// Deletes everything below a node that has this badge, with all that was derived from it.
+    pub(super) fn drop_badged(&mut self, top: NodeId, badge: u64) {
+        let mut next = self.first_child(top);
+        while let Some(at) = next {
+            let Some(node) = self.at(at).copied() else { return };
+            if node.capability.badge == badge {
+                // A badge is handed down to all that is derived, so everything below goes too.
+                next = self.after(at, top);
+                self.drop_below(at);
+                self.drop_node(at);
+            } else {
+                next = node.first_child.or_else(|| self.after(at, top));
+            }
+        }
+    }
+    /// The next node in order that is not below `id`, within `top`.
+    fn after(&self, mut id: NodeId, top: NodeId) -> Option<NodeId> {
+        loop {
+            let node = self.at(id)?;
+            if let Some(next) = node.next {
+                return Some(next);
+            }
+            id = node.parent.filter(|parent| *parent != top)?;
+        }
+    }
+
+    /// Whether `id` was derived from `ancestor`, directly or not.
+    #[cfg(test)]
+    pub(super) fn is_below(&self, id: NodeId, ancestor: NodeId) -> bool {
+        let parent = |id: &NodeId| self.at(*id).and_then(|node| node.parent);
+        core::iter::successors(parent(&id), parent).any(|at| at == ancestor)
+    }
+}

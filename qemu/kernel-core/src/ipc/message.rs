@@ -1,0 +1,153 @@
+//! Copying a message from one thread to another: all of it or nothing.
+
+use super::Stage;
+use crate::cap::{Passed, SpaceId, Wanted};
+use crate::hw::Hw;
+use crate::kernel::Kernel;
+use crate::mm::Access;
+use crate::ns::ProcessId;
+use crate::thread::{Registers, ThreadId};
+use bailiwick_abi::{BUFFER_CAPABILITIES, CapabilityWord, Error, MessageInfo, SMALL_MAX, WORDS};
+
+/// Whose fault it is that a message cannot go over.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Fault {
+    Sender(Error),
+    Receiver(Error),
+}
+
+/// Bytes of a [`CapabilityWord`] in memory.
+const WORD_BYTES: usize = 16;
+
+fn words_of(registers: &Registers) -> [u64; WORDS] {
+    let r = registers;
+    [r.rdx, r.r8, r.r9, r.r10, r.r12, r.r13, r.r14, r.r15]
+}
+
+/// Gives a thread the registers of a message. Words beyond its end are 0.
+fn set_words(registers: &mut Registers, words: [u64; WORDS]) {
+    let r = registers;
+    [r.rdx, r.r8, r.r9, r.r10, r.r12, r.r13, r.r14, r.r15] = words;
+}
+
+impl<H: Hw> Kernel<H> {
+    /// Copies a message with its capabilities and sets the receiver's registers. Its `rdi` is the badge.
+    pub(super) fn copy_message(
+        &mut self,
+        from: ThreadId,
+        to: ThreadId,
+        info: MessageInfo,
+        badge: u64,
+    ) -> Result<(), Fault> {
+        let mut words = [0; WORDS];
+        if info.length() <= SMALL_MAX {
+            let sent = self.threads.get(from).map(|thread| words_of(thread.registers())).unwrap_or_default();
+            let used = info.length().div_ceil(8);
+            words.iter_mut().zip(sent).take(used).for_each(|(to, from)| *to = from);
+        }
+        if info.length() > SMALL_MAX || info.capabilities() > 0 {
+            self.copy_large(from, to, info)?;
+        }
+        if let Some(registers) = self.registers_of(to) {
+            registers.rax = 0;
+            registers.rdi = badge;
+            registers.rsi = MessageInfo::new(info.length()).with_capabilities(info.capabilities()).0;
+            set_words(registers, words);
+        }
+        Ok(())
+    }
+
+    /// The part of a message that is in the buffers. Both buffers are looked at before anything is changed.
+    fn copy_large(&mut self, from: ThreadId, to: ThreadId, info: MessageInfo) -> Result<(), Fault> {
+        let (sender, source) = self.buffer_of(from).ok_or(Fault::Sender(Error::BAD_ADDRESS))?;
+        // Who named no buffer takes small messages only: nobody can trouble it with others.
+        let (receiver, target) = self.buffer_of(to).ok_or(Fault::Sender(Error::TOO_LARGE))?;
+        let room = self.talk(to).map_or(0, |talk| talk.room);
+        if info.capabilities() > room {
+            return Err(Fault::Sender(Error::TOO_LARGE));
+        }
+        let length = if info.length() > SMALL_MAX { info.length() } else { 0 };
+        self.take_bytes(sender, source, length).map_err(Fault::Sender)?;
+        let wanted = self.wanted(sender, source, info.capabilities()).map_err(Fault::Sender)?;
+        for (address, length) in [(target, length), (target + BUFFER_CAPABILITIES, wanted.len() * WORD_BYTES)]
+        {
+            let reach = |k: &mut Self| {
+                k.with_memory(receiver, |space, s| space.reach(s, address, length, Access::Write))
+            };
+            if reach(self) != Some(length) {
+                return Err(Fault::Receiver(Error::BAD_ADDRESS));
+            }
+        }
+        let passed = self.pass(sender, receiver, &wanted).map_err(Fault::Sender)?;
+        // Nothing can have changed since the buffers were looked at.
+        self.give_bytes(receiver, target, length);
+        self.give_words(receiver, target, &passed);
+        Ok(())
+    }
+
+    fn buffer_of(&self, id: ThreadId) -> Option<(ProcessId, u64)> {
+        Some((self.threads.get(id)?.process, self.talk(id)?.buffer?))
+    }
+    fn space_of(&self, process: ProcessId) -> Option<SpaceId> {
+        self.processes.get(process)?.native().map(|native| native.space)
+    }
+
+    fn take_bytes(&mut self, process: ProcessId, address: u64, length: usize) -> Result<(), Error> {
+        let mut bytes = core::mem::take(&mut self.ipc.bytes);
+        let copied = bytes.get_mut(..length).and_then(|buffer| {
+            self.with_memory(process, |space, s| space.read(s, address, buffer)).and_then(Result::ok)
+        });
+        self.ipc.bytes = bytes;
+        copied.ok_or(Error::BAD_ADDRESS)
+    }
+    fn give_bytes(&mut self, process: ProcessId, address: u64, length: usize) {
+        let bytes = core::mem::take(&mut self.ipc.bytes);
+        if let Some(bytes) = bytes.get(..length) {
+            let _ = self.with_memory(process, |space, s| space.write(s, address, bytes));
+        }
+        self.ipc.bytes = bytes;
+    }
+
+    fn wanted(&mut self, process: ProcessId, address: u64, count: usize) -> Result<Wanted, Error> {
+        let mut wanted = Wanted::new();
+        for at in 0..count {
+            let address = address + BUFFER_CAPABILITIES + (at * WORD_BYTES) as u64;
+            let word = self.with_memory(process, |space, s| {
+                Some(CapabilityWord {
+                    handle: space.read_u64(s, address).ok()?,
+                    details: space.read_u64(s, address + 8).ok()?,
+                })
+            });
+            let _ = wanted.push(word.flatten().ok_or(Error::BAD_ADDRESS)?);
+        }
+        Ok(wanted)
+    }
+    fn give_words(&mut self, process: ProcessId, address: u64, passed: &Passed) {
+        for (at, word) in passed.iter().enumerate() {
+            let address = address + BUFFER_CAPABILITIES + (at * WORD_BYTES) as u64;
+            let _ = self.with_memory(process, |space, s| {
+                let _ = space.write(s, address, &word.handle.to_le_bytes());
+                space.write(s, address + 8, &word.details.to_le_bytes())
+            });
+        }
+    }
+    fn pass(&mut self, from: ProcessId, to: ProcessId, wanted: &Wanted) -> Result<Passed, Error> {
+        if wanted.is_empty() {
+            return Ok(Passed::new());
+        }
+        self.room().map_err(|errno| Error(errno.0))?;
+        let from = self.space_of(from).ok_or(Error::GONE)?;
+        let to = self.space_of(to).ok_or(Error::GONE)?;
+        self.caps.transfer(from, to, wanted)
+    }
+
+    /// Tells a thread in the queue of receivers, or one that is about to be, of an event.
+    pub(super) fn give_event(&mut self, to: ThreadId, bits: u64) {
+        if let Some(registers) = self.registers_of(to) {
+            registers.rax = 0;
+            registers.rdi = bits;
+            registers.rsi = MessageInfo::event().0;
+        }
+        self.set_stage(to, Stage::None);
+    }
+}

@@ -1,0 +1,82 @@
+//! Clocks, console, power, statistics and resource groups.
+
+use super::call::{Call, NOTHING, Outcome, Stop};
+use crate::cap::Object;
+use crate::group::{Limits, NAME_MAX};
+use crate::hw::Hw;
+use crate::thread::Channel;
+use alloc::vec::Vec;
+use bailiwick_abi::{Error, Kind, Rights};
+use bailiwick_protocol::message::Nanos;
+
+/// Most bytes that one call writes to the console.
+const WRITE_MAX: usize = 4096;
+
+impl<H: Hw> Call<'_, H> {
+    pub(super) fn clock_now(&mut self) -> Outcome {
+        self.object(0, Kind::Clock, Rights::READ)?;
+        Ok([self.now().0, 0, 0])
+    }
+    pub(super) fn clock_realtime(&mut self) -> Outcome {
+        self.object(0, Kind::Clock, Rights::READ)?;
+        let (seconds, nanoseconds) = self.k.mem.hw.realtime();
+        Ok([seconds, u64::from(nanoseconds), 0])
+    }
+    pub(super) fn sleep_until(&mut self) -> Outcome {
+        self.object(0, Kind::Clock, Rights::READ)?;
+        let until = Nanos(self.arg(1));
+        if until <= self.now() { Ok(NOTHING) } else { Err(Stop::Wait(Channel::Time, Some(until))) }
+    }
+
+    pub(super) fn console_write(&mut self) -> Outcome {
+        self.object(0, Kind::Console, Rights::WRITE)?;
+        let text = self.text_at(self.arg(1), self.length(2).min(WRITE_MAX), WRITE_MAX)?;
+        self.k.mem.hw.console_write(&text);
+        Ok([text.len() as u64, 0, 0])
+    }
+    pub(super) fn console_read(&mut self) -> Outcome {
+        self.object(0, Kind::Console, Rights::READ)?;
+        let (address, deadline) = (self.arg(1), self.deadline(3));
+        let count = self.length(2).min(self.k.console.len());
+        if count == 0 && self.length(2) > 0 {
+            return match deadline {
+                Some(time) if time <= self.now() => Ok(NOTHING),
+                _ => Err(Stop::Wait(Channel::Console, deadline)),
+            };
+        }
+        self.writable(address, count)?;
+        let bytes: Vec<u8> = (0..count).filter_map(|_| self.k.console.take()).collect();
+        self.write_bytes(address, &bytes)?;
+        Ok([bytes.len() as u64, 0, 0])
+    }
+
+    pub(super) fn power_off(&mut self) -> Outcome {
+        self.object(0, Kind::Power, Rights::WRITE)?;
+        self.k.mem.hw.power_off(self.arg(1) as u8)
+    }
+    pub(super) fn system_memory(&mut self) -> Outcome {
+        self.object(0, Kind::System, Rights::READ)?;
+        let memory = &self.k.mem;
+        Ok([memory.free() as u64, memory.total() as u64, memory.hw.heap_free() as u64])
+    }
+
+    pub(super) fn group_create(&mut self) -> Outcome {
+        self.k.room()?;
+        let parent = self.group_in(self.handle(0), Rights::CREATE)?;
+        let name = self.text(1, NAME_MAX)?;
+        let name = core::str::from_utf8(&name).map_err(|_| Error::WRONG_KIND)?;
+        let group = self.k.groups.create(parent, name, Limits::default())?;
+        self.hand_out(Object::Group(group))
+    }
+    pub(super) fn group_destroy(&mut self) -> Outcome {
+        let group = self.group_in(self.handle(0), Rights::WRITE)?;
+        self.k.destroy_group(group)?;
+        self.k.caps.drop_object(Object::Group(group));
+        Ok(NOTHING)
+    }
+    pub(super) fn group_usage(&mut self) -> Outcome {
+        let group = self.group_in(self.handle(0), Rights::READ)?;
+        let usage = self.k.groups.get(group).ok_or(Error::GONE)?.usage;
+        Ok([usage.frames, u64::from(usage.pids), usage.cpu])
+    }
+}
