@@ -13,7 +13,7 @@
 //! become dead, but never come to mean something else. When the count is used up the slot is.
 //!
 //! This module only keeps the books. What must happen because a capability went (an endpoint without receivers, an
-//! object nobody holds) is listed in [`Capabilities::next_gone`], and the kernel acts on it before it does
+//! object nobody holds) is put on a list, and the kernel acts on it before it does
 //! anything else.
 
 mod space;
