@@ -1,6 +1,7 @@
 //! The first program, and what becomes of the machine at its end.
 //!
-//! The command line of the boot loader may name a program of the boot image in place of `/sbin/init`:
+//! It is `/sbin/init` of the boot image, a native program, which gets a capability to everything and the command line
+//! of the boot loader as its text. That may name another program of the boot image in its place:
 //!
 //! ```text
 //!   linux=/bin/busybox sh /script        no terminal: input is empty, output goes to the console
@@ -25,12 +26,22 @@ use core::fmt;
 const ENVIRONMENT: [&[u8]; 3] =
     [b"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", b"TERM=xterm", b"HOME=/root"];
 
+/// Where the native first program is.
+const INIT: &str = "/sbin/init";
+
 /// A program whose end is the machine's.
 #[derive(Debug)]
 pub struct First {
-    process: ProcessId,
-    output: Option<u32>,
+    kind: Kind,
     name: String,
+}
+
+#[derive(Debug)]
+enum Kind {
+    /// A native one.
+    Native(ProcessId),
+    /// A Linux one, and the ring of its output if it has no terminal.
+    Linux(ProcessId, Option<u32>),
 }
 
 /// Why there is no first program.
@@ -102,21 +113,32 @@ impl First {
     /// # Errors
     /// [`NoFirst`]; the kernel has nothing to do then.
     pub fn start<H: Hw>(k: &mut Kernel<H>, command_line: &[u8]) -> Result<Option<First>, NoFirst> {
-        let wish = wish(command_line).ok_or(NoFirst::Nothing)?;
+        let Some(wish) = wish(command_line) else {
+            return match k.start_init(INIT.as_bytes(), command_line) {
+                Ok(process) => Ok(Some(First { kind: Kind::Native(process), name: String::from(INIT) })),
+                Err(Errno::ENOENT) => Err(NoFirst::Nothing),
+                Err(errno) => Err(NoFirst::Refused(String::from(INIT), errno)),
+            };
+        };
         let name = wish.arguments.first().map(|name| String::from_utf8_lossy(name).into_owned());
         let name = name.unwrap_or_default();
         start(k, wish)
             .map_err(|errno| NoFirst::Refused(name.clone(), errno))
-            .map(|(process, output)| Some(First { process, output, name }))
+            .map(|(process, output)| Some(First { kind: Kind::Linux(process, output), name }))
     }
 
     /// Passes on what the program has written. Tells how it ended, once it has.
     pub fn look<H: Hw>(&self, k: &mut Kernel<H>) -> Option<Ended> {
-        if let Some(output) = self.output {
-            show(k, output);
-        }
-        let exit = linux::collect(k, self.process)?;
-        Some(Ended { name: self.name.clone(), exit })
+        let exit = match self.kind {
+            Kind::Native(process) => k.processes.get(process).and_then(|process| process.exit),
+            Kind::Linux(process, output) => {
+                if let Some(output) = output {
+                    show(k, output);
+                }
+                linux::collect(k, process)
+            }
+        };
+        Some(Ended { name: self.name.clone(), exit: exit? })
     }
 }
 

@@ -83,6 +83,8 @@ pub struct Kernel<H: Hw> {
     pub(crate) ipc: Ipc,
     /// The kernel's own view of files; none before [`Kernel::start_init`].
     pub host: Option<native::Host>,
+    /// The first process, if it is a native one: its record stays after its end.
+    pub(crate) init: Option<ProcessId>,
     pub(crate) sweeping: native::Sweeping,
     /// Why the last system call or fault got no frame, if it did not: cleared at every entry.
     pub starved: Option<NoMemory>,
@@ -118,6 +120,7 @@ impl<H: Hw> Kernel<H> {
             caps: Capabilities::default(),
             ipc: Ipc::default(),
             host: None,
+            init: None,
             sweeping: native::Sweeping::default(),
             starved: None,
             reschedule: false,

@@ -21,6 +21,8 @@ mod endpoint;
 mod gone;
 mod message;
 mod notification;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use endpoint::Endpoint;
 pub(crate) use notification::Notification;

@@ -5,16 +5,13 @@ use crate::hw::Hw;
 use crate::kernel::Kernel;
 use crate::linux::{self, Payer, View};
 use crate::memory::GroupId;
-use crate::ns::NamespaceSet;
 use crate::vfs::{Caller, Env, FsContext, Store, Vfs};
 use bailiwick_protocol::error::Errno;
 use core::cell::RefCell;
 
-/// Namespaces, root and credentials that the kernel itself has: those of the boot image.
+/// Root and credentials that the kernel itself has, in the machine's own namespaces.
 #[derive(Debug)]
 pub struct Host {
-    /// The namespaces that containers which ask for none of their own are in.
-    pub namespaces: NamespaceSet,
     /// The root of the boot image.
     pub fs: FsContext,
     /// All rights in the first user namespace.
@@ -30,19 +27,13 @@ pub(crate) fn with_host<H: Hw, T>(
     group: GroupId,
     work: impl FnOnce(&mut Vfs, &mut Env<'_>, &Caller<'_>) -> Result<T, Errno>,
 ) -> Result<T, Errno> {
-    let machine = linux::machine(k);
-    let Kernel { mem, groups, processes, threads, vfs, linux, host, .. } = k;
+    let facts = linux::machine(k);
+    let Kernel { mem, groups, processes, threads, vfs, linux, host, machine: namespaces, .. } = k;
     let host = host.as_ref().ok_or(Errno::ESRCH)?;
     let cell = RefCell::new(groups);
-    let view = View { processes, threads, linux, groups: &cell, machine };
+    let view = View { processes, threads, linux, groups: &cell, machine: facts };
     let mut payer = Payer(&cell);
     let mut store = Store { memory: mem, groups: &mut payer };
-    let caller = Caller {
-        process: None,
-        credentials: &host.credentials,
-        fs: &host.fs,
-        namespaces: &host.namespaces,
-        group,
-    };
+    let caller = Caller { process: None, credentials: &host.credentials, fs: &host.fs, namespaces, group };
     work(vfs, &mut Env { frames: &mut store, processes: &view }, &caller)
 }

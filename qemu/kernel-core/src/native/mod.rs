@@ -22,6 +22,10 @@ mod memory;
 mod process;
 mod sweep;
 mod system;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
+#[cfg(test)]
+mod tests;
 
 pub use host::Host;
 pub use process::TEXT_MAX;
@@ -130,7 +134,7 @@ pub(crate) fn ended<H: Hw>(k: &mut Kernel<H>, process: ProcessId) {
     for (notification, bits) in watchers {
         k.signal_notification(notification, bits);
     }
-    if k.caps.holders(crate::cap::Object::Process(process)) == 0 {
+    if k.init != Some(process) && k.caps.holders(crate::cap::Object::Process(process)) == 0 {
         k.forget_process(process);
     }
     k.sweep();

@@ -9,7 +9,7 @@ use crate::hw::{Hw, PAGE, Protection, USER_END};
 use crate::kernel::Kernel;
 use crate::memory::GroupId;
 use crate::mm::{self, Backing, MapRequest, Place, Role, Sharing};
-use crate::ns::{NamespaceSet, ProcessId};
+use crate::ns::ProcessId;
 use crate::process::ProcessBody;
 use crate::thread::{Channel, Context, ThreadBody};
 use crate::vfs::{From, Last, Location, OpenFlags, Opened};
@@ -242,16 +242,8 @@ impl<H: Hw> Kernel<H> {
     ///
     /// # Errors
     /// Why it could not be: nothing can run then.
-    pub fn start_init(
-        &mut self,
-        namespaces: NamespaceSet,
-        path: &[u8],
-        text: &[u8],
-    ) -> Result<ProcessId, Errno> {
-        let fs = self.vfs.new_context(namespaces.mount)?;
-        let root: Location = fs.root;
-        let credentials = Credentials::root(namespaces.user);
-        self.host = Some(Host { namespaces, fs, credentials });
+    pub fn start_init(&mut self, path: &[u8], text: &[u8]) -> Result<ProcessId, Errno> {
+        let root = self.open_host()?;
         let process = self.new_native(GroupId::ROOT, From::inside(root), path)?;
         let directory = with_host(self, GroupId::ROOT, |vfs, env, caller| {
             match vfs.open_at(env, caller, root, OpenFlags::DIRECTORY)? {
@@ -274,6 +266,19 @@ impl<H: Hw> Kernel<H> {
             put.map_err(|error| Errno(error.0))?;
         }
         self.start_native(process, text).map_err(|error| Errno(error.0))?;
+        // Nobody holds it, and yet somebody wants to know how it ends: whoever runs the machine.
+        self.init = Some(process);
         Ok(process)
+    }
+
+    /// The kernel's own view of files, made at the first use. Returns its root.
+    fn open_host(&mut self) -> Result<Location, Errno> {
+        if let Some(host) = &self.host {
+            return Ok(host.fs.root);
+        }
+        let fs = self.vfs.new_context(self.machine.mount)?;
+        let root = fs.root;
+        self.host = Some(Host { fs, credentials: Credentials::root(self.machine.user) });
+        Ok(root)
     }
 }
