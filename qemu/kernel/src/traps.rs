@@ -19,6 +19,7 @@ const PAGE_FAULT: u8 = 14;
 const GENERAL_PROTECTION: u8 = 13;
 /// Bits of a page fault's error code.
 const WRITE: u64 = 2;
+const USER: u64 = 4;
 const RESERVED: u64 = 8;
 const FETCH: u64 = 16;
 
@@ -158,6 +159,8 @@ extern "C" fn interrupted(registers: *const Registers) -> Return {
             running.kernel.tick();
         }
         timer::SPURIOUS => {}
+        // The processor's own access, on behalf of an instruction that ring 3 has no business with.
+        PAGE_FAULT if error & (RESERVED | USER) == 0 => running.kernel.exception(GENERAL_PROTECTION, 0),
         PAGE_FAULT if error & RESERVED == 0 => {
             running.kernel.page_fault(address, access(error));
         }
