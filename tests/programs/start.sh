@@ -21,7 +21,6 @@ ln -s /proc/self/fd/1 /dev/stdout
 ln -s /proc/self/fd/2 /dev/stderr
 mount --bind /proc/sys /proc/sys
 mount -o remount,bind,ro /proc/sys
-mount --bind /dev/null /proc/kcore
 ulimit -n 1024
 hostname bailiwick
 exec /.confine "$@"

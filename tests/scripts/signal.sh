@@ -8,9 +8,9 @@ kill -INT $$; echo survived
 trap - TERM
 sh -c 'trap "echo child trap; exit 6" TERM; kill -TERM $$; echo not here'; echo $?
 sleep 30 & p=$!
-kill $p; wait $p; echo $?
+kill $p; wait $p 2>/dev/null; echo $?
 sleep 30 & p=$!
-kill -STOP $p; kill -CONT $p; kill -KILL $p; wait $p; echo $?
+kill -STOP $p; kill -CONT $p; kill -KILL $p; wait $p 2>/dev/null; echo $?
 sh -c 'trap "echo bye" EXIT; exit 2'; echo $?
 (trap 'echo pipe' PIPE; yes 2>/dev/null | head -1)
 sh -c 'kill -0 $$' && echo alive

@@ -135,6 +135,16 @@ pub(crate) fn child_info<H: Hw>(
     SignalInfo { code, pid, uid, status, address: 0 }
 }
 
+/// Signals that have come for `thread` and that it deals with as soon as it goes on.
+pub(crate) fn open_signals<H: Hw>(k: &Kernel<H>, thread: ThreadId, process: ProcessId) -> Signals {
+    let (Ok(task), Ok(linux)) = (task_of(k, thread), linux_of(k, process)) else { return Signals::default() };
+    let open = task.pending.set.with(linux.pending.set).without(task.mask);
+    match task.waits {
+        Some(Interrupted::Never) => open.without(linux.actions.caught()),
+        _ => open,
+    }
+}
+
 /// Before `thread` goes to ring 3: alarms, stops, signals. It may end the thread or make it wait.
 pub(crate) fn before_user<H: Hw>(k: &mut Kernel<H>, thread: ThreadId) {
     loop {
@@ -146,12 +156,7 @@ pub(crate) fn before_user<H: Hw>(k: &mut Kernel<H>, thread: ThreadId) {
             k.threads.note_waits(thread, &[Channel::Process(process)], None);
             return k.leave(thread);
         }
-        let Ok(task) = task_of(k, thread) else { return };
-        let mut open = task.pending.set.with(linux.pending.set).without(task.mask);
-        if task.waits == Some(Interrupted::Never) {
-            open = open.without(linux.actions.caught());
-        }
-        let Some(signal) = open.first() else { return };
+        let Some(signal) = open_signals(k, thread, process).first() else { return };
         if !deal_with(k, thread, process, signal) {
             return;
         }

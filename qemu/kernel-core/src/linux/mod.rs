@@ -151,6 +151,10 @@ fn wait<H: Hw>(k: &mut Kernel<H>, thread: ThreadId, process: ProcessId, waiting:
         (a, b) => a.or(b),
     };
     k.wait_on(thread, &channels, deadline);
+    // The call itself may have let in, by its mask, a signal that had come before: nobody would send it again.
+    if deliver::open_signals(k, thread, process) != Signals::default() {
+        k.wake_thread(thread);
+    }
 }
 
 /// `thread` caused a processor exception other than a page fault.

@@ -1,0 +1,159 @@
+//! Our own kernel boots in QEMU and runs unmodified Linux programs as Linux does.
+//!
+//! The program is named by a boot parameter and prepared by a shell script that mounts what a runtime would. What it
+//! writes is held line by line against what it writes in a container of runc on this machine.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test says no by panicking")]
+
+use bailiwick_tests::bundle::Bundle;
+use bailiwick_tests::guest::{self, KERNEL_FAULT};
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// How both kernels start a script: one pipe for everything it writes, so that the order is the order of the writes.
+const RUN_SCRIPT: &str = "exec /script 2>&1";
+
+/// A bundle with this script at /script.
+fn bundle(script: &str) -> Bundle {
+    let bundle = Bundle::new(&["/bin/sh", "-c", RUN_SCRIPT]).unwrap();
+    let path = bundle.rootfs().join("script");
+    let first = if script.starts_with("#!") { "" } else { "#!/bin/sh\n" };
+    fs::write(&path, format!("{first}{script}")).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    bundle
+}
+
+/// The lines of a script that is to end with `status`, in a machine with these options.
+fn lines_with(options: &[&str], bundle: &Bundle, status: u8) -> Vec<String> {
+    let mut image = guest::image(&bundle.rootfs()).unwrap();
+    for name in ["hostile", "registers"] {
+        image.add(name, guest::program(&format!("{name}.s")).unwrap());
+    }
+    let ran = guest::boot(options, &image, "linux=/.start /script").unwrap();
+    ran.ended_with(status).unwrap_or_else(|ran| panic!("{ran:#?}"))
+}
+
+fn lines(script: &str) -> Vec<String> {
+    lines_with(&[], &bundle(script), 0)
+}
+
+#[test]
+fn each_machine_powers_off_with_the_status_of_its_program() {
+    let seven = bundle("echo ran; exit 7");
+    for options in [&["--machine", "microvm"][..], &["--machine", "q35"], &["--memory", "256"], &["--icount"]]
+    {
+        assert_eq!(lines_with(options, &seven, 7), ["ran"], "{options:?}");
+    }
+}
+
+#[test]
+fn a_kernel_that_cannot_go_on_says_why_and_ends_with_a_status_no_program_has() {
+    let image = guest::image(&bundle("").rootfs()).unwrap();
+    for (command_line, why) in [("quiet", "nothing to run"), ("linux=/nothing", "/nothing cannot be started")]
+    {
+        let ran = guest::boot(&[], &image, command_line).unwrap();
+        assert_eq!(ran.status, Some(KERNEL_FAULT), "{ran:#?}");
+        assert!(ran.start.last().is_some_and(|line| line.contains(why)), "{ran:#?}");
+    }
+}
+
+#[test]
+fn counting_instructions_two_runs_are_the_same_to_the_nanosecond() {
+    let script = bundle("sleep 0.05; for x in 1 2 3; do date +%N; done");
+    let run = || lines_with(&["--icount"], &script, 0);
+    assert_eq!(run(), run());
+}
+
+#[test]
+fn whoever_keeps_the_processor_loses_it_to_the_others() {
+    let script = "while :; do :; done & a=$!; while :; do :; done & b=$!
+        sleep 0.2; kill $a $b; wait $a 2>/dev/null; echo $?; wait $b 2>/dev/null; echo $?";
+    assert_eq!(lines(script), ["143", "143"]);
+}
+
+#[test]
+fn registers_survive_interrupts_and_system_calls_while_others_use_them() {
+    let script = "for x in a Z 0 -; do (/registers $x; echo $?) & done; wait";
+    assert_eq!(lines(script), ["0"; 4]);
+}
+
+#[test]
+fn what_ring_3_may_not_do_ends_the_program_and_nothing_else() {
+    const SEGV: &str = "139";
+    let expected = [
+        ("masks interrupts", SEGV),
+        ("halts", SEGV),
+        ("writes a port", SEGV),
+        ("reads a port", SEGV),
+        ("changes page tables", SEGV),
+        ("loads a descriptor table", SEGV),
+        ("writes a model-specific register", SEGV),
+        ("reads the kernel", SEGV),
+        ("jumps into the kernel", SEGV),
+        ("writes its text", SEGV),
+        ("executes its stack", SEGV),
+        ("calls by int 0x80", SEGV),
+        ("executes what is no instruction", "132"),
+        ("divides by zero", "136"),
+        ("hits a breakpoint", "133"),
+        ("reads an address that is no address", SEGV),
+        ("reads where descriptor tables are", SEGV),
+        ("pops flags it has no right to", "0"),
+        ("steps over a system call", "133"),
+        ("loads the kernel's data segment", SEGV),
+        ("returns to ring 0", SEGV),
+        ("swaps the kernel's gs in", SEGV),
+        ("overflows its stack", SEGV),
+        ("calls without a stack", "0"),
+        ("calls with null segments", "0"),
+        ("jumps to the end of its half", SEGV),
+    ];
+    let script = "for x in a b c d e f g h i j k l m n o p q r s t u v w x y z
+        do /hostile $x 2>/dev/null; echo $?; done 2>/dev/null; echo here";
+    let lines = lines(script);
+    let named: Vec<_> =
+        expected.iter().map(|(what, _)| *what).zip(lines.iter().map(String::as_str)).collect();
+    assert_eq!(named, expected);
+    assert_eq!(lines.last().map(String::as_str), Some("here"));
+}
+
+#[test]
+fn the_end_of_a_child_is_never_missed() {
+    let script =
+        "i=0; while [ $i -lt 300 ]; do sleep 99 & kill $!; wait $! 2>/dev/null; i=$((i + 1)); done; echo $i";
+    assert_eq!(lines(script), ["300"]);
+}
+
+/// The script's lines and status in a container of runc.
+fn under_runc(name: &str, bundle: &Bundle) -> (Vec<String>, u8) {
+    let output = Command::new("timeout")
+        .args(["--kill-after=5", "60", "runc", "run", "--bundle"])
+        .arg(bundle.path())
+        .arg(format!("boot-{name}-{}", std::process::id()))
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let lines = String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect();
+    (lines, u8::try_from(output.status.code().unwrap()).unwrap())
+}
+
+#[test]
+fn a_dozen_scripts_give_the_lines_of_runc_in_their_order() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts");
+    let mut scripts: Vec<PathBuf> =
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    scripts.sort();
+    assert!(scripts.len() >= 12, "a dozen scripts, found {}", scripts.len());
+    for script in scripts {
+        let name = script.file_stem().unwrap().to_string_lossy().into_owned();
+        let bundle = bundle(&fs::read_to_string(&script).unwrap());
+        // Before runc has run the script in this root file system.
+        let image = guest::image(&bundle.rootfs()).unwrap();
+        let (wanted, status) = under_runc(&name, &bundle);
+        assert!(wanted.len() > 3, "{name}: runc gave only {wanted:?}");
+        let ran = guest::boot(&[], &image, "linux=/.start /script").unwrap();
+        let got = ran.ended_with(status).unwrap_or_else(|ran| panic!("{name}: {ran:#?}"));
+        assert_eq!(got, wanted, "{name}");
+    }
+}
