@@ -112,10 +112,10 @@ impl First {
     ///
     /// # Errors
     /// [`NoFirst`]; the kernel has nothing to do then.
-    pub fn start<H: Hw>(k: &mut Kernel<H>, command_line: &[u8]) -> Result<Option<First>, NoFirst> {
+    pub fn start<H: Hw>(k: &mut Kernel<H>, command_line: &[u8]) -> Result<First, NoFirst> {
         let Some(wish) = wish(command_line) else {
             return match k.start_init(INIT.as_bytes(), command_line) {
-                Ok(process) => Ok(Some(First { kind: Kind::Native(process), name: String::from(INIT) })),
+                Ok(process) => Ok(First { kind: Kind::Native(process), name: String::from(INIT) }),
                 Err(Errno::ENOENT) => Err(NoFirst::Nothing),
                 Err(errno) => Err(NoFirst::Refused(String::from(INIT), errno)),
             };
@@ -124,7 +124,13 @@ impl First {
         let name = name.unwrap_or_default();
         start(k, wish)
             .map_err(|errno| NoFirst::Refused(name.clone(), errno))
-            .map(|(process, output)| Some(First { kind: Kind::Linux(process, output), name }))
+            .map(|(process, output)| First { kind: Kind::Linux(process, output), name })
+    }
+
+    /// Whether [`Self::look`] is called after each system call, so that no output is lost. Otherwise now and then is
+    /// enough.
+    pub fn is_watched(&self) -> bool {
+        matches!(self.kind, Kind::Linux(_, Some(_)))
     }
 
     /// Passes on what the program has written. Tells how it ended, once it has.

@@ -47,7 +47,7 @@ static RUNNING: OneCpu<Option<Running>> = OneCpu::new(None);
 
 struct Running {
     kernel: Kernel<Machine>,
-    first: Option<First>,
+    first: First,
     /// When segments were last loaded, and with which bases.
     loaded: Option<Segments>,
 }
@@ -108,7 +108,7 @@ pub(crate) fn door_address() -> u64 {
 }
 
 /// Leaves ring 0 to the threads of `kernel`. `first` is the program whose end is the machine's.
-pub(crate) fn run(kernel: Kernel<Machine>, first: Option<First>) -> ! {
+pub(crate) fn run(kernel: Kernel<Machine>, first: First) -> ! {
     let [kernel_stack, ..] = image::stack_ends();
     // SAFETY: nothing of the kernel has a reference to these statics before this, the one call.
     let running = unsafe {
@@ -156,7 +156,7 @@ extern "C" fn interrupted(registers: *const Registers) -> Return {
     match vector {
         timer::TICK => {
             timer::end_of_interrupt();
-            running.kernel.tick();
+            running.tick();
         }
         timer::SPURIOUS => {}
         // The processor's own access, on behalf of an instruction that ring 3 has no business with.
@@ -196,19 +196,29 @@ extern "C" fn kernel_fault(registers: *const Registers) -> ! {
 }
 
 impl Running {
+    /// Powers off if the first program has ended.
+    fn look(&mut self) {
+        if let Some(ended) = self.first.look(&mut self.kernel) {
+            power::say(format_args!("{ended}"));
+            power::off(ended.status());
+        }
+    }
+
+    fn tick(&mut self) {
+        self.kernel.tick();
+        self.look();
+    }
+
     /// Finds out who runs next and prepares the processor for it.
     fn leave(&mut self) -> Return {
         loop {
-            if let Some(first) = &self.first
-                && let Some(exit) = first.look(&mut self.kernel)
-            {
-                power::say(format_args!("{exit}"));
-                power::off(exit.status());
+            if self.first.is_watched() {
+                self.look();
             }
             let (space, context, abi) = match self.kernel.next() {
                 Next::Idle => {
                     cpu::wait_for_interrupt();
-                    self.kernel.tick();
+                    self.tick();
                     continue;
                 }
                 Next::Run { space, context, abi } => (space, context as *mut Context, abi),
