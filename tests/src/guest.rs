@@ -7,7 +7,8 @@ use bailiwick_runner::tree::{Kind, Node, Tree};
 use bailiwick_runner::{cpio, programs};
 use clap::Parser;
 use std::fs;
-use std::io;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -76,23 +77,59 @@ pub fn kernel() -> io::Result<PathBuf> {
 /// # Errors
 /// The kernel does not build, or a file cannot be written.
 pub fn boot(options: &[&str], image: &Tree, command_line: &str) -> io::Result<Ran> {
-    let kernel = kernel()?;
+    let packed = pack(image)?;
+    let mut machine = machine(options, packed.path(), command_line)?;
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let output = machine.output()?;
+    Ok(sort_out(&String::from_utf8_lossy(&output.stdout), output.status.code()))
+}
+
+/// Boots `image`, waits for a line `ready` of its program, asks QEMU's monitor `question` and ends the machine.
+/// Returns what the monitor answered.
+///
+/// # Errors
+/// As [`boot`]; there was no such line before the time was up.
+pub fn ask_monitor(image: &Tree, command_line: &str, question: &str) -> io::Result<String> {
+    let (packed, folder) = (pack(image)?, tempfile::tempdir()?);
+    let socket = folder.path().join("monitor");
+    let mut machine = machine(&[], packed.path(), command_line)?;
+    machine.arg("-monitor").arg(format!("unix:{},server=on,wait=off", socket.display()));
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut child = machine.stdout(Stdio::piped()).spawn()?;
+    let output = child.stdout.take().ok_or_else(|| io::Error::other("no output"))?;
+    let is_ready =
+        BufReader::new(output).lines().map_while(Result::ok).any(|line| line.trim_end() == "ready");
+    let mut answer = String::new();
+    if is_ready {
+        let mut monitor = UnixStream::connect(&socket)?;
+        monitor.write_all(format!("{question}\nquit\n").as_bytes())?;
+        monitor.read_to_string(&mut answer)?;
+    }
+    child.wait()?;
+    if is_ready { Ok(answer) } else { Err(io::Error::other("the program never was ready")) }
+}
+
+fn pack(image: &Tree) -> io::Result<tempfile::NamedTempFile> {
     let packed = tempfile::NamedTempFile::new()?;
     fs::write(packed.path(), cpio::pack(image).map_err(io::Error::other)?)?;
+    Ok(packed)
+}
+
+/// The command that starts a machine, with a time limit.
+fn machine(options: &[&str], image: &Path, command_line: &str) -> io::Result<Command> {
+    let kernel = kernel()?;
     let arguments = ["boot"].iter().chain(options);
     let arguments = Args::try_parse_from(arguments).map_err(io::Error::other)?;
-    let direct = Boot::Direct { kernel: &kernel, image: packed.path() };
-    let machine = qemu::command(&arguments, direct, Terminal::Absent);
-    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-    let output = Command::new("timeout")
+    let machine = qemu::command(&arguments, Boot::Direct { kernel: &kernel, image }, Terminal::Absent);
+    let mut limited = Command::new("timeout");
+    limited
         .args(["--kill-after=5", LIMIT])
         .arg(machine.get_program())
         .args(machine.get_args())
         .args(["-append", command_line])
         .stdin(Stdio::null())
-        .stderr(Stdio::inherit())
-        .output()?;
-    Ok(sort_out(&String::from_utf8_lossy(&output.stdout), output.status.code()))
+        .stderr(Stdio::inherit());
+    Ok(limited)
 }
 
 /// The kernel's lines begin with its name: those at the start, the last one, and everything in between.

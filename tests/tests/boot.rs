@@ -118,6 +118,38 @@ fn what_ring_3_may_not_do_ends_the_program_and_nothing_else() {
     assert_eq!(lines.last().map(String::as_str), Some("here"));
 }
 
+/// What QEMU's monitor says of a page that is mapped: its address and letters for what may be done with it.
+fn mapped_page(line: &str) -> Option<(u64, &str)> {
+    let (address, rest) = line.trim_end().split_once(": ")?;
+    let (_, flags) = rest.split_once(' ')?;
+    Some((u64::from_str_radix(address, 16).ok()?, flags))
+}
+
+#[test]
+fn no_page_is_writable_and_executable_and_none_of_the_kernel_is_of_ring_3() {
+    let image = guest::image(&bundle("echo ready; exec sleep 1000").rootfs()).unwrap();
+    let answer = guest::ask_monitor(&image, "linux=/.start /script", "info tlb").unwrap();
+    let pages: Vec<(u64, &str)> = answer.lines().filter_map(mapped_page).collect();
+    // X stands for what may not be executed, W for written, U for ring 3.
+    let has = |flags: &str, letter: char| flags.contains(letter);
+    let upper = |address: u64| address >= 1 << 63;
+    let both = pages.iter().find(|(_, flags)| has(flags, 'W') && !has(flags, 'X'));
+    assert_eq!(both, None);
+    assert_eq!(pages.iter().find(|(address, flags)| upper(*address) == has(flags, 'U')), None);
+
+    // Where the kernel is linked: text, constants, variables; and the pages below the three stacks are missing.
+    let own: Vec<(u64, &str)> =
+        pages.into_iter().filter(|(address, _)| (BASE..BASE + (1 << 30)).contains(address)).collect();
+    let gaps = own.windows(2).filter(|pair| pair[1].0 != pair[0].0 + 4096);
+    let gaps: Vec<u64> = gaps.map(|pair| pair[1].0 - pair[0].0).collect();
+    assert_eq!(gaps, [8192; 3]);
+    assert!(own.iter().any(|(_, flags)| !has(flags, 'X')), "no text");
+    assert!(own.iter().any(|(_, flags)| has(flags, 'X') && !has(flags, 'W')), "no constants");
+}
+
+/// Where the kernel is linked.
+const BASE: u64 = 0xffff_ffff_8000_0000;
+
 #[test]
 fn the_end_of_a_child_is_never_missed() {
     let script =
