@@ -11,6 +11,7 @@ use bailiwick_kernel_core::thread::{Context, Registers};
 use core::arch::{asm, global_asm};
 use core::mem::offset_of;
 use core::ptr::addr_of_mut;
+use spin::Once;
 use x86_64::VirtAddr;
 use x86_64::registers::control::Cr2;
 use x86_64::registers::model_specific::{FsBase, KernelGsBase};
@@ -40,7 +41,7 @@ static DOOR: OneCpu<Door> =
     OneCpu::new(Door { registers_end: 0, scratch: 0, kernel_stack: 0, keep_fpu: 0, interrupted_fpu: 0 });
 
 /// What a native thread finds in the floating-point unit after a system call: nothing of anybody's.
-static CLEAN: OneCpu<Option<Context>> = OneCpu::new(None);
+static CLEAN: Once<Context> = Once::new();
 
 /// The kernel, once it runs.
 static RUNNING: OneCpu<Option<Running>> = OneCpu::new(None);
@@ -113,7 +114,6 @@ pub(crate) fn run(kernel: Kernel<Machine>, first: First) -> ! {
     // SAFETY: nothing of the kernel has a reference to these statics before this, the one call.
     let running = unsafe {
         (*DOOR.pointer()).kernel_stack = kernel_stack;
-        *CLEAN.pointer() = Some(Context::new(0, 0));
         (*RUNNING.pointer()).insert(Running { kernel, first, loaded: None })
     };
     let to = running.leave();
@@ -255,9 +255,7 @@ impl Running {
         door.registers_end = addr_of_mut!(context.registers) as u64 + size_of::<Registers>() as u64;
         door.interrupted_fpu = fpu as u64;
         door.keep_fpu = if abi == Abi::Linux { fpu as u64 } else { 0 };
-        let clean = CLEAN.pointer();
-        // SAFETY: it is only read since `run` has set it.
-        let clean = unsafe { (*clean).as_ref() }.map_or(fpu.cast_const(), |clean| clean.fpu.as_ptr());
+        let clean = CLEAN.call_once(|| Context::new(0, 0)).fpu.as_ptr();
         Some(Return {
             registers: addr_of_mut!(context.registers),
             fpu: if abi == Abi::Native && after_call { clean } else { fpu },
