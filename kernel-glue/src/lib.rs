@@ -22,6 +22,8 @@ pub mod port;
 
 #[cfg(feature = "contract")]
 pub mod contract;
+#[cfg(feature = "metal")]
+pub mod metal;
 #[cfg(feature = "model")]
 pub mod model;
 

@@ -1,0 +1,85 @@
+//! The client's side: a capability on an endpoint as a [`Channel`].
+
+use super::messages::Messages;
+use super::sys;
+use bailiwick_abi::{Call, CapabilityWord, Error, Handle, Kind, Rights, Transfer};
+use bailiwick_protocol::channel::{Channel, ReplyBuffer};
+use bailiwick_protocol::frame::{FRAME_MAX, Tag};
+use bailiwick_protocol::message::Request;
+
+/// A directory capability that this process holds. Dropping it gives it up.
+#[derive(Debug)]
+pub struct Directory(Handle);
+
+impl Directory {
+    /// Takes the handle over.
+    pub const fn new(handle: Handle) -> Self {
+        Directory(handle)
+    }
+    /// The handle, which stays the directory's.
+    pub const fn handle(&self) -> Handle {
+        self.0
+    }
+}
+impl Drop for Directory {
+    fn drop(&mut self) {
+        sys::delete(self.0);
+    }
+}
+
+/// A capability on one of the manager's objects. Dropping it tells the manager and gives it up.
+#[derive(Debug)]
+pub struct EndpointChannel {
+    messages: Messages,
+    handle: Handle,
+}
+
+impl EndpointChannel {
+    /// Takes the handle over.
+    pub const fn new(messages: Messages, handle: Handle) -> Self {
+        EndpointChannel { messages, handle }
+    }
+    /// The handle, to hand the capability on: the manager is not told, and it is the caller's to delete.
+    pub fn into_handle(self) -> Handle {
+        core::mem::ManuallyDrop::new(self).handle
+    }
+}
+
+impl Channel for EndpointChannel {
+    type Directory = Directory;
+    type Error = Error;
+
+    fn call(
+        &self,
+        frame: &[u8],
+        directory: Option<&Directory>,
+        reply: &mut ReplyBuffer<Self>,
+    ) -> Result<(), Error> {
+        let rights = Rights::READ.with(Rights::EXECUTE).with(Rights::WRITE).with(Rights::GRANT);
+        let word = directory.map(|directory| CapabilityWord::new(directory.0, rights, Transfer::Copy));
+        let room = reply.room();
+        let message = self.messages.exchange(Call::Send, self.handle, frame, word.as_slice(), room)?;
+        reply.set_len(message.len);
+        for (handle, kind) in message.capabilities {
+            if kind == Some(Kind::Endpoint) {
+                // One that finds no room is dropped here, and given up with that.
+                let _ = reply.push(EndpointChannel::new(self.messages.clone(), handle));
+            } else {
+                sys::delete(handle);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for EndpointChannel {
+    fn drop(&mut self) {
+        let mut frame = [0; 16];
+        let mut room = [0; FRAME_MAX];
+        if let Ok(frame) = Request::Drop.encode(Tag(0), &mut frame) {
+            // It may have been revoked, or the manager be gone: then there is nothing to give up.
+            let _ = self.messages.exchange(Call::Send, self.handle, frame, &[], &mut room);
+        }
+        sys::delete(self.handle);
+    }
+}

@@ -1,0 +1,131 @@
+//! The manager's side: deliveries from an endpoint, and a [`Port`] to answer on.
+
+use super::channel::Directory;
+use super::messages::Messages;
+use super::sys;
+use crate::port::{Delivery, Port, ReplyToken};
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use bailiwick_abi::{Call, CapabilityWord, Error, Handle, Kind, Rights, Transfer};
+use bailiwick_protocol::frame::FRAME_MAX;
+use bailiwick_protocol::id::Badge;
+
+/// An unbadged capability on the endpoint that the manager is called on.
+#[derive(Debug)]
+pub struct Endpoint {
+    handle: Handle,
+    messages: Messages,
+    room: Box<[u8; FRAME_MAX]>,
+}
+
+/// Where answers go: the call received last, or one whose right to be answered was parked.
+#[derive(Debug)]
+pub struct EndpointPort {
+    endpoint: Handle,
+    messages: Messages,
+    current: Option<ReplyToken>,
+    next: u64,
+    parked: BTreeMap<ReplyToken, Handle>,
+}
+
+/// What arrived at the endpoint.
+#[derive(Debug)]
+pub enum Arrival<'a> {
+    /// Something happened to a container: events are to be taken.
+    Event,
+    /// A call on a badged capability.
+    Call(Delivery<'a, Directory>),
+    /// A call on an unbadged one: by whoever made the endpoint, or was handed it as it is.
+    Unbadged(ReplyToken),
+}
+
+impl Endpoint {
+    /// Receives on `handle` (`READ`, `CREATE`, `WRITE` and `GRANT`, to mint from); bits of `events` interrupt it.
+    ///
+    /// # Errors
+    /// The kernel's reason.
+    pub fn new(
+        handle: Handle,
+        events: Handle,
+        messages: Messages,
+    ) -> Result<(Endpoint, EndpointPort), Error> {
+        sys::bind(events, handle)?;
+        let port = EndpointPort {
+            endpoint: handle,
+            messages: messages.clone(),
+            current: None,
+            next: 1,
+            parked: BTreeMap::new(),
+        };
+        Ok((Endpoint { handle, messages, room: Box::new([0; FRAME_MAX]) }, port))
+    }
+
+    /// Waits for the next call or event. What was received before and is not answered yet must have been parked
+    /// ([`EndpointPort::park`]): its caller is told otherwise that no answer will come.
+    ///
+    /// # Errors
+    /// The kernel's reason; nobody can call any more if it is `PEER_GONE`.
+    pub fn receive(&mut self, port: &mut EndpointPort) -> Result<Arrival<'_>, Error> {
+        let room = &mut *self.room;
+        let message = self.messages.exchange(Call::Receive, self.handle, &[], &[], room)?;
+        if message.info.is_event() {
+            return Ok(Arrival::Event);
+        }
+        let token = ReplyToken(port.next);
+        port.next += 1;
+        port.current = Some(token);
+        let capabilities = message.capabilities.len();
+        let mut directory = None;
+        for (handle, kind) in message.capabilities {
+            match kind {
+                Some(Kind::Directory) if directory.is_none() => directory = Some(Directory::new(handle)),
+                _ => sys::delete(handle),
+            }
+        }
+        if message.word == 0 {
+            return Ok(Arrival::Unbadged(token));
+        }
+        let frame = self.room.get(..message.len).unwrap_or_default();
+        Ok(Arrival::Call(Delivery { badge: Badge(message.word), frame, directory, capabilities, token }))
+    }
+}
+
+impl EndpointPort {
+    /// Keeps the right to answer the call received last, if it is not answered yet.
+    pub fn park(&mut self) {
+        let Some(token) = self.current.take() else { return };
+        // If no slot is left, the caller is told that no answer will come when the next call is received.
+        if let Ok(handle) = sys::park_reply() {
+            self.parked.insert(token, handle);
+        }
+    }
+}
+
+impl Port for EndpointPort {
+    fn reply(&mut self, token: ReplyToken, frame: &[u8], mint: Option<Badge>) {
+        let handle = if self.current == Some(token) {
+            self.current = None;
+            Handle(0)
+        } else {
+            match self.parked.remove(&token) {
+                Some(handle) => handle,
+                None => return,
+            }
+        };
+        let rights = Rights::WRITE.with(Rights::GRANT);
+        // Without a slot for it the client is told that the reply brought no capability.
+        let minted = mint.and_then(|badge| sys::derive(self.endpoint, rights, badge.0).ok());
+        let word = minted.map(|handle| CapabilityWord::new(handle, rights, Transfer::Move));
+        if self.messages.reply(handle, frame, word.as_slice()).is_err() {
+            // The caller is gone or takes no capabilities. It is told at least that there is no answer.
+            minted.into_iter().for_each(sys::delete);
+            if handle != Handle(0) {
+                sys::delete(handle);
+            }
+        }
+    }
+
+    fn revoke(&mut self, badge: Badge) {
+        sys::revoke_badge(self.endpoint, badge.0);
+    }
+}

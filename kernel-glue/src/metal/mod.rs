@@ -1,0 +1,27 @@
+//! Our own kernel: containers by its system calls, messages by its endpoints.
+//!
+//! ```text
+//!   Metal            KernelGlue   plans step by step, hooks one after the other, events
+//!   Endpoint         deliveries   ─┐
+//!   EndpointPort     Port          ├─ one message buffer for the thread (Messages)
+//!   EndpointChannel  Channel      ─┘
+//! ```
+//!
+//! The kernel does one step at a time and undoes nothing: after a failure the whole container is destroyed. It waits
+//! for nobody either: a hook is started, and its end is an event that carries the work on ([`work`]).
+//!
+//! `sys` holds every system call of this backend; nothing else here is unsafe but lending the message buffer.
+
+mod channel;
+mod endpoint;
+mod features;
+mod glue;
+mod hook;
+mod messages;
+mod sys;
+mod work;
+
+pub use channel::{Directory, EndpointChannel};
+pub use endpoint::{Arrival, Endpoint, EndpointPort};
+pub use glue::{Authority, Metal};
+pub use messages::Messages;
