@@ -8,7 +8,7 @@
 //! ```
 //!
 //! The kernel does one step at a time and undoes nothing: after a failure the whole container is destroyed. It waits
-//! for nobody either: a hook is started, and its end is an event that carries the work on ([`work`]).
+//! for nobody either: a hook is started, and its end is an event that carries the work on (`work.rs`).
 //!
 //! `sys` holds every system call of this backend; nothing else here is unsafe but lending the message buffer.
 

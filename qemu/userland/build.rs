@@ -1,0 +1,22 @@
+//! How native programs are linked: at a fixed address, without a libc, by the linker that the compiler calls anyway.
+use std::env;
+
+fn main() {
+    let folder = env::var("CARGO_MANIFEST_DIR").unwrap_or_default();
+    // A hosted target links through cc, x86_64-unknown-none calls the linker itself.
+    let hosted = env::var("CARGO_CFG_TARGET_OS").is_ok_and(|os| os == "linux");
+    let own: &[&str] =
+        if hosted { &["-nostartfiles", "-nostdlib", "-static", "-no-pie"] } else { &["--no-pie"] };
+    for argument in own {
+        println!("cargo::rustc-link-arg-bins={argument}");
+    }
+    let script = format!("-T{folder}/user.ld");
+    for argument in
+        [script.as_str(), "-znorelro", "-zmax-page-size=4096", "--build-id=none", "--no-eh-frame-hdr"]
+    {
+        println!("cargo::rustc-link-arg-bins={}{argument}", if hosted { "-Wl," } else { "" });
+    }
+    for file in ["build.rs", "user.ld"] {
+        println!("cargo::rerun-if-changed={file}");
+    }
+}

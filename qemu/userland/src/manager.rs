@@ -1,0 +1,65 @@
+//! The container manager as a process: the server of `bailiwick-server` between an endpoint and the kernel.
+//!
+//! It is called on one endpoint; what happens in containers interrupts its waiting there. Its first caller on the
+//! endpoint itself, without a badge, is whoever made it: that caller gets the capability on the root factory, once.
+
+use crate::slots::manager as slot;
+use bailiwick_kernel_glue::metal::{Arrival, Authority, Endpoint, EndpointPort, Messages, Metal};
+use bailiwick_kernel_glue::{KernelGlue, Port, ReplyToken};
+use bailiwick_protocol::error::{ErrorReply, Refusal, RefusalCode};
+use bailiwick_protocol::frame::{FRAME_MAX, Tag};
+use bailiwick_protocol::id::Badge;
+use bailiwick_protocol::message::{Reply, Waiting};
+use bailiwick_server::{Limits, Manager, Policy};
+
+/// Runs until nobody can call any more.
+pub fn main(_: &str) -> u8 {
+    let Ok(messages) = Messages::new() else { return 1 };
+    let Ok((endpoint, port)) = Endpoint::new(slot::ENDPOINT, slot::EVENTS, messages) else { return 1 };
+    let glue = Metal::new(Authority {
+        group: slot::GROUP,
+        host: slot::ROOT,
+        events: slot::EVENTS,
+        bits: 1,
+        console: slot::CONSOLE,
+        clock: slot::CLOCK,
+    });
+    let (manager, root) = Manager::new(Limits::default(), Policy::default());
+    serve(endpoint, port, glue, manager, root)
+}
+
+fn serve(
+    mut endpoint: Endpoint,
+    mut port: EndpointPort,
+    mut glue: Metal,
+    mut manager: Manager,
+    root: Badge,
+) -> u8 {
+    let mut unclaimed = Some(root);
+    loop {
+        match endpoint.receive(&mut port) {
+            Ok(Arrival::Event) => {
+                while let Some(event) = glue.next_event(Waiting::No) {
+                    manager.event(&mut glue, &mut port, event);
+                }
+            }
+            Ok(Arrival::Call(delivery)) => {
+                manager.deliver(&mut glue, &mut port, delivery);
+                port.park();
+            }
+            Ok(Arrival::Unbadged(token)) => claim(&mut port, token, unclaimed.take()),
+            Err(_) => return 0,
+        }
+    }
+}
+
+/// Answers a call of whoever holds the endpoint itself.
+fn claim(port: &mut EndpointPort, token: ReplyToken, root: Option<Badge>) {
+    let mut room = [0; FRAME_MAX];
+    let taken = ErrorReply::from(Refusal::new(RefusalCode::NotFound, "the root factory was handed out"));
+    let frame = match root {
+        Some(_) => Reply::Done.encode(Tag(0), &mut room),
+        None => taken.encode(Tag(0), &mut room),
+    };
+    port.reply(token, frame.unwrap_or_default(), root);
+}

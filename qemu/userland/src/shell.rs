@@ -1,0 +1,47 @@
+//! The shell as a process: an ordinary client with a factory, a console and a directory of bundles.
+//!
+//! Its text says what to do: `-c COMMANDS` runs these and ends, with status 1 if one failed; anything else prompts. It
+//! holds no power switch: `poweroff` ends it, and init, which has one, does the rest.
+
+use crate::console::Serial;
+use crate::slots::process as slot;
+use crate::sys;
+use bailiwick_abi::{Error, Handle, Rights};
+use bailiwick_client::Factory;
+use bailiwick_kernel_glue::metal::{Directory, EndpointChannel, Messages};
+use bailiwick_userland_core::Bundles;
+use bailiwick_userland_core::shell::Shell;
+
+/// Columns, where nobody tells.
+const WIDTH: usize = 80;
+
+/// Bundles below a directory capability.
+#[derive(Clone, Copy, Debug)]
+pub struct BundleDirectory(pub Handle);
+
+impl Bundles for BundleDirectory {
+    type Directory = Directory;
+    type Error = Error;
+
+    fn open(&self, name: &str) -> Result<Directory, Error> {
+        if name.is_empty() || name == "." || name == ".." || name.contains('/') {
+            return Err(Error::NOT_FOUND);
+        }
+        sys::directory_open(self.0, name, Rights::ALL).map(Directory::new)
+    }
+}
+
+/// Runs commands or prompts.
+pub fn main(text: &str) -> u8 {
+    let Ok(messages) = Messages::new() else { return 1 };
+    let factory = Factory::new(EndpointChannel::new(messages, slot::FACTORY));
+    let shell = Shell::new(factory, BundleDirectory(Handle::first(slot::DIRECTORIES)));
+    let mut console = Serial(slot::CONSOLE);
+    match text.strip_prefix("-c ") {
+        Some(commands) => u8::from(shell.run_list(commands, &mut console).failed > 0),
+        None => {
+            shell.converse(&mut console, WIDTH);
+            0
+        }
+    }
+}

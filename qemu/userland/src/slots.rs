@@ -1,0 +1,35 @@
+//! Where init puts what it grants to the programs that it starts.
+
+use bailiwick_abi::Handle;
+
+/// What the manager holds.
+pub mod manager {
+    use super::Handle;
+
+    /// The console, for lines of containers.
+    pub const CONSOLE: Handle = Handle::first(1);
+    /// The boot image: absolute paths of configurations begin here.
+    pub const ROOT: Handle = Handle::first(2);
+    /// The group that containers are made in.
+    pub const GROUP: Handle = Handle::first(3);
+    /// The clock.
+    pub const CLOCK: Handle = Handle::first(4);
+    /// The endpoint that it is called on.
+    pub const ENDPOINT: Handle = Handle::first(5);
+    /// The notification that containers belong to.
+    pub const EVENTS: Handle = Handle::first(6);
+}
+
+/// What a process of the manifest holds.
+pub mod process {
+    use super::Handle;
+
+    /// The console, if the manifest says so.
+    pub const CONSOLE: Handle = Handle::first(1);
+    /// A factory with the rights of the manifest, if it names any.
+    pub const FACTORY: Handle = Handle::first(2);
+    /// The directories of the manifest, in its order, from this slot on.
+    pub const DIRECTORIES: u32 = 8;
+    /// Most directories.
+    pub const DIRECTORIES_MAX: u32 = 16;
+}
