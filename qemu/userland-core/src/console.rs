@@ -22,18 +22,10 @@ pub trait Bundles {
     fn open(&self, name: &str) -> Result<Self::Directory, Self::Error>;
 }
 
-/// Writes formatted text.
+/// Writes formatted text in one go, so that no other process's line comes in between.
 pub(crate) fn say(console: &mut dyn Console, text: fmt::Arguments<'_>) {
-    // Writing to a console cannot fail.
-    let _ = fmt::write(&mut Text(console), text);
-}
-
-/// A console as a writer of text.
-pub(crate) struct Text<'a>(pub &'a mut dyn Console);
-
-impl fmt::Write for Text<'_> {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        self.0.write(text.as_bytes());
-        Ok(())
+    match text.as_str() {
+        Some(text) => console.write(text.as_bytes()),
+        None => console.write(alloc::fmt::format(text).as_bytes()),
     }
 }

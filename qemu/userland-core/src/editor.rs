@@ -60,17 +60,9 @@ impl Editor {
         let room = self.width - self.prompt.chars().count() - 1;
         let before = self.line.get(..self.cursor).unwrap_or_default().chars().count();
         let skipped = (before + 1).saturating_sub(room);
-        let shown = self.line.chars().skip(skipped).take(room);
-        say(console, format_args!("\r{}", self.prompt));
-        let mut drawn = 0;
-        for c in shown {
-            say(console, format_args!("{c}"));
-            drawn += 1;
-        }
-        say(console, format_args!("\x1b[K"));
-        for _ in (before - skipped)..drawn {
-            console.write(b"\x08");
-        }
+        let shown: String = self.line.chars().skip(skipped).take(room).collect();
+        let back = "\x08".repeat((shown.chars().count() + skipped).saturating_sub(before));
+        say(console, format_args!("\r{}{shown}\x1b[K{back}", self.prompt));
     }
 
     /// Takes one byte of what was typed and shows what it does.
@@ -93,7 +85,13 @@ impl Editor {
                 console.write(b"\n");
                 return Edited::End;
             }
-            Key::Text(c) => self.insert(c),
+            Key::Text(c) => {
+                self.insert(c);
+                if self.cursor == self.line.len() && self.fits() {
+                    say(console, format_args!("{c}"));
+                    return Edited::More;
+                }
+            }
             Key::Clear => console.write(b"\x1b[H\x1b[2J"),
             Key::Up => {
                 if let Some(line) = self.history.older(&self.line) {
@@ -117,6 +115,11 @@ impl Editor {
         }
         self.draw(console);
         Edited::More
+    }
+
+    /// Whether the line and the cursor after it fit the terminal without scrolling.
+    fn fits(&self) -> bool {
+        self.prompt.chars().count() + self.line.chars().count() + 1 < self.width
     }
 
     fn enter(&mut self, console: &mut dyn Console) -> Edited {

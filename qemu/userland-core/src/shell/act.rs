@@ -2,7 +2,7 @@
 
 use super::{Failure, Next, Result, Shell, print};
 use crate::command::Command;
-use crate::console::{Bundles, Console, Text, say};
+use crate::console::{Bundles, Console, say};
 use alloc::string::String;
 use bailiwick_client::{Container, Process};
 use bailiwick_manifest::BUNDLES_PATH;
@@ -23,9 +23,7 @@ impl<C: Channel, B: Bundles<Directory = C::Directory>> Shell<C, B> {
             Command::Run { id, bundle } => self.create_and_start(id, bundle)?,
             Command::Exec { id, args, stdio } => self.exec(id, args, stdio, console)?,
             Command::Start { id } => self.container(id, Op::Start.rights())?.start()?,
-            Command::State { id } => {
-                self.container(id, Op::State.rights())?.state_json(&mut Text(console))?
-            }
+            Command::State { id } => self.state(id, console)?,
             Command::Kill { id, signal } => {
                 self.container(id, Op::Signal.rights())?.signal(signal, Scope::First)?;
             }
@@ -80,6 +78,13 @@ impl<C: Channel, B: Bundles<Directory = C::Directory>> Shell<C, B> {
                 Err(Failure::Status(status))
             }
         }
+    }
+
+    fn state(&self, id: &str, console: &mut dyn Console) -> Result<(), C, B> {
+        let mut text = String::new();
+        self.container(id, Op::State.rights())?.state_json(&mut text)?;
+        console.write(text.as_bytes());
+        Ok(())
     }
 
     fn wait(&self, id: &str, console: &mut dyn Console) -> Result<(), C, B> {
