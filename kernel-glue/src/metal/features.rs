@@ -17,7 +17,7 @@ pub(super) const FEATURES: Features = Features {
         .union(Feature::OOM_SCORE),
     // All that capabilities(7) lists; those for what the kernel has not got allow nothing.
     capabilities: (1 << 41) - 1,
-    sysctls: &["kernel.msgmax", "kernel.msgmnb", "kernel.msgmni", "kernel.sem", "kernel.shm", "net."],
+    sysctls: &["kernel.hostname", "kernel.domainname"],
     devices: &[
         (DeviceKind::Character, 1, 3),
         (DeviceKind::Character, 1, 5),

@@ -10,7 +10,7 @@ pub const TABLE: [(&str, &str, &str); 18] = [
     ("list", "", "the containers of this shell's factory"),
     ("create", "ID BUNDLE", "make a container from /bundles/BUNDLE; its program waits"),
     ("start", "ID", "let the program of a created container run"),
-    ("run", "ID BUNDLE", "create and start, without waiting for the end"),
+    ("run", "[-t] ID BUNDLE", "create and start, at once (-t: on this terminal, until it ends)"),
     (
         "exec",
         "[-t] ID PROGRAM ARGS…",
@@ -38,7 +38,7 @@ pub enum Command<'a> {
     List,
     Create { id: &'a str, bundle: &'a str },
     Start { id: &'a str },
-    Run { id: &'a str, bundle: &'a str },
+    Run { id: &'a str, bundle: &'a str, stdio: Stdio },
     Exec { id: &'a str, args: &'a [String], stdio: Stdio },
     State { id: &'a str },
     Kill { id: &'a str, signal: u8 },
@@ -89,10 +89,12 @@ impl<'a> Command<'a> {
         let Some(&(name, usage, _)) = TABLE.iter().find(|(known, _, _)| *known == name) else {
             return Err(CommandError::Unknown(name));
         };
-        if let ("exec", [flag, id, args @ ..]) = (name, args)
-            && flag == "-t"
-        {
-            return exec(id, args, Stdio::Terminal);
+        match (name, args) {
+            ("exec", [flag, id, args @ ..]) if flag == TERMINAL => return exec(id, args, Stdio::Terminal),
+            ("run", [flag, id, bundle]) if flag == TERMINAL => {
+                return Ok(Command::Run { id, bundle, stdio: Stdio::Terminal });
+            }
+            _ => {}
         }
         match args {
             [] => none(name),
@@ -135,6 +137,7 @@ fn with_one<'a>(name: &str, id: &'a str) -> Option<Command<'a>> {
 /// `SIGTERM` (signal(7)).
 const TERM: u8 = 15;
 const FORCE: &str = "--force";
+const TERMINAL: &str = "-t";
 
 fn with_two<'a>(
     name: &'static str,
@@ -144,7 +147,7 @@ fn with_two<'a>(
 ) -> Result<Command<'a>, CommandError<'a>> {
     Ok(match name {
         "create" => Command::Create { id: one, bundle: two },
-        "run" => Command::Run { id: one, bundle: two },
+        "run" if one != TERMINAL => Command::Run { id: one, bundle: two, stdio: Stdio::Console },
         "kill" => Command::Kill { id: one, signal: signal::number(two).ok_or(CommandError::Signal(two))? },
         "delete" if one == FORCE => Command::Delete { id: two, mode: DeleteMode::Force },
         "delete" if two == FORCE => Command::Delete { id: one, mode: DeleteMode::Force },

@@ -19,8 +19,8 @@ impl<C: Channel, B: Bundles<Directory = C::Directory>> Shell<C, B> {
             Command::List => self.list(console)?,
             Command::WhoAmI => self.whoami(console)?,
             Command::Plan { bundle } => self.plan(bundle, console)?,
-            Command::Create { id, bundle } => drop(self.create(id, bundle)?),
-            Command::Run { id, bundle } => self.create_and_start(id, bundle)?,
+            Command::Create { id, bundle } => drop(self.create(id, bundle, Stdio::Console)?),
+            Command::Run { id, bundle, stdio } => self.create_and_start(id, bundle, stdio)?,
             Command::Exec { id, args, stdio } => self.exec(id, args, stdio, console)?,
             Command::Start { id } => self.container(id, Op::Start.rights())?.start()?,
             Command::State { id } => self.state(id, console)?,
@@ -44,20 +44,25 @@ impl<C: Channel, B: Bundles<Directory = C::Directory>> Shell<C, B> {
         self.bundles.open(name).map_err(|error| Failure::Bundle(name.into(), error))
     }
 
-    fn create(&self, id: &str, bundle: &str) -> Result<Container<C>, C, B> {
+    fn create(&self, id: &str, bundle: &str, stdio: Stdio) -> Result<Container<C>, C, B> {
         let directory = self.bundle(bundle)?;
         let path = alloc::format!("{BUNDLES_PATH}/{bundle}");
-        Ok(self.factory.create(id, &path, Stdio::Console, &directory)?)
+        Ok(self.factory.create(id, &path, stdio, &directory)?)
     }
 
-    /// A container that cannot be started is removed again: after a failure nothing is left.
-    fn create_and_start(&self, id: &str, bundle: &str) -> Result<(), C, B> {
-        let container = self.create(id, bundle)?;
-        container.start().map_err(|error| {
+    /// A container that cannot be started is removed again: after a failure nothing is left. One that has the terminal
+    /// is waited for, since nobody else can use it meanwhile.
+    fn create_and_start(&self, id: &str, bundle: &str, stdio: Stdio) -> Result<(), C, B> {
+        let container = self.create(id, bundle, stdio)?;
+        if let Err(error) = container.start() {
             // It may have gone already; the reason that matters is why it did not start.
             let _ = container.delete(DeleteMode::Force);
-            error.into()
-        })
+            return Err(error.into());
+        }
+        match stdio {
+            Stdio::Terminal => succeeded(container.wait()?.status()),
+            _ => Ok(()),
+        }
     }
 
     fn exec(&self, id: &str, args: &[String], stdio: Stdio, console: &mut dyn Console) -> Result<(), C, B> {
@@ -90,7 +95,7 @@ impl<C: Channel, B: Bundles<Directory = C::Directory>> Shell<C, B> {
     fn wait(&self, id: &str, console: &mut dyn Console) -> Result<(), C, B> {
         let status = self.container(id, Op::Wait.rights())?.wait()?.status();
         say(console, format_args!("{status}\n"));
-        if status == 0 { Ok(()) } else { Err(Failure::Status(status)) }
+        succeeded(status)
     }
 
     /// Everything that is kept, but nothing that is still to come.
@@ -151,6 +156,11 @@ impl<C: Channel, B: Bundles<Directory = C::Directory>> Shell<C, B> {
         print::description(&self.factory.describe()?, console);
         Ok(())
     }
+}
+
+/// Whether a status is that of a success.
+fn succeeded<E, B>(status: u8) -> core::result::Result<(), Failure<E, B>> {
+    if status == 0 { Ok(()) } else { Err(Failure::Status(status)) }
 }
 
 /// Shows what a process writes, until it has ended.
