@@ -4,22 +4,25 @@
 //!   ROOT/            made 0700; its owner is who runs the command, and nobody else may write
 //!     ID/            0700
 //!       socket       the container's monitor listens here
+//!       groups       its control groups, for whoever has to remove them if the monitor cannot
 //! ```
 //!
 //! Everything is opened below descriptors, and no link is followed. A directory is there exactly as long as its
 //! container is; only a monitor that was killed leaves one behind.
 
 use crate::failure::Failure;
+use bailiwick_kernel_glue::linux::remove_abandoned;
 use bailiwick_protocol::id::ContainerId;
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
-use std::fs::DirBuilder;
+use std::fs::{DirBuilder, File};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 const SOCKET: &str = "socket";
+const GROUPS: &str = "groups";
 /// Connections that wait while the monitor is busy.
 const BACKLOG: i32 = 128;
 const DIRECTORY: OFlags = OFlags::DIRECTORY.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
@@ -120,12 +123,18 @@ impl Root {
         }
     }
 
-    /// Removes what a killed monitor left of a container.
+    /// Ends and removes what a killed monitor left of a container.
     pub(crate) fn clear(&self, id: &ContainerId) -> Result<(), Failure> {
         let directory = rustix::fs::openat(&self.directory, id.as_str(), DIRECTORY, Mode::empty())?;
         let parent = rustix::io::fcntl_dupfd_cloexec(&self.directory, 3)?;
-        drop(StateDirectory { parent, directory, name: id.to_string() });
-        Ok(())
+        let state = StateDirectory { parent, directory, name: id.to_string() };
+        let cleared = state
+            .groups()
+            .and_then(|groups| remove_abandoned(&groups).map_err(|fault| Failure::about(id, fault)));
+        if cleared.is_err() {
+            state.hand_over();
+        }
+        cleared
     }
 
     /// The ids of all containers, in order.
@@ -165,6 +174,24 @@ impl StateDirectory {
         Ok(socket)
     }
 
+    /// Keeps where the container's control groups are.
+    pub(crate) fn keep_groups(&self, paths: &[String]) -> Result<(), Failure> {
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+        let file = rustix::fs::openat(&self.directory, GROUPS, flags, Mode::RUSR | Mode::WUSR)?;
+        serde_json::to_writer(File::from(file), paths)?;
+        Ok(())
+    }
+
+    /// Where the container's control groups are; nowhere if it had not come so far.
+    fn groups(&self) -> Result<Vec<String>, Failure> {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        match rustix::fs::openat(&self.directory, GROUPS, flags, Mode::empty()) {
+            Ok(file) => Ok(serde_json::from_reader(File::from(file))?),
+            Err(Errno::NOENT) => Ok(Vec::new()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// Leaves its removal to somebody else.
     pub(crate) fn hand_over(self) {
         std::mem::forget(self);
@@ -179,7 +206,9 @@ impl AsFd for StateDirectory {
 
 impl Drop for StateDirectory {
     fn drop(&mut self) {
-        let _ = rustix::fs::unlinkat(&self.directory, SOCKET, AtFlags::empty());
+        for name in [SOCKET, GROUPS] {
+            let _ = rustix::fs::unlinkat(&self.directory, name, AtFlags::empty());
+        }
         let _ = rustix::fs::unlinkat(&self.parent, self.name.as_str(), AtFlags::REMOVEDIR);
     }
 }

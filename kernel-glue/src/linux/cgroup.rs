@@ -158,6 +158,8 @@ struct Directory {
     version: Version,
     controllers: Vec<String>,
     name: String,
+    /// Where it is, as this process sees the host.
+    path: String,
     fd: OwnedFd,
     parent: OwnedFd,
     leaf: String,
@@ -187,6 +189,17 @@ impl Group {
             }
         }
         Ok(group)
+    }
+
+    /// The group whose directories are at these paths; those that are gone are left out.
+    pub(super) fn find(hierarchies: &Hierarchies, paths: &[String]) -> Self {
+        let at = |hierarchy| paths.iter().filter_map(move |path| find_directory(hierarchy, path));
+        Group { directories: hierarchies.list.iter().flat_map(at).collect(), seen_kills: 0 }
+    }
+
+    /// Where its directories are.
+    pub(super) fn paths(&self) -> impl Iterator<Item = String> {
+        self.directories.iter().map(|directory| directory.path.clone())
     }
 
     /// The directory in the hierarchy with `controller`.
@@ -475,7 +488,34 @@ fn try_directory(hierarchy: &Hierarchy, names: &[&str]) -> rustix::io::Result<Di
     inherit_cpuset(hierarchy, current.as_fd(), fd.as_fd())?;
     let (controllers, name) = (hierarchy.controllers.clone(), hierarchy.name.clone());
     let (version, leaf) = (hierarchy.version, leaf.to_string());
-    Ok(Directory { version, controllers, name, fd, parent: current, leaf, above })
+    let path = format!("{}/{}", hierarchy.mount, names.join("/"));
+    Ok(Directory { version, controllers, name, path, fd, parent: current, leaf, above })
+}
+
+/// The directory at `path` if it lies in this hierarchy and is there.
+fn find_directory(hierarchy: &Hierarchy, path: &str) -> Option<Directory> {
+    let (above, leaf) = path.strip_prefix(hierarchy.mount.as_str())?.strip_prefix('/')?.rsplit_once('/')?;
+    let root = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let mut parent = rustix::fs::open(hierarchy.mount.as_str(), root, Mode::empty()).ok()?;
+    let mut up = Vec::new();
+    for name in above.split('/') {
+        let next = open_directory(parent.as_fd(), name).ok()?;
+        let holder = core::mem::replace(&mut parent, next);
+        if name == DEFAULT_PARENT {
+            up.insert(0, (holder, name.to_string()));
+        }
+    }
+    let fd = open_directory(parent.as_fd(), leaf).ok()?;
+    Some(Directory {
+        version: hierarchy.version,
+        controllers: hierarchy.controllers.clone(),
+        name: hierarchy.name.clone(),
+        path: path.to_string(),
+        fd,
+        parent,
+        leaf: leaf.to_string(),
+        above: up,
+    })
 }
 
 /// A new cpuset of version 1 is empty, and takes no process before it got CPUs and memory nodes (cpuset(7)).

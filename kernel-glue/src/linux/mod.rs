@@ -125,6 +125,11 @@ impl Linux {
         self.inherited = streams;
     }
 
+    /// Where the control groups of all containers are, to be kept for [`remove_abandoned`].
+    pub fn group_paths(&self) -> Vec<String> {
+        self.containers.values().filter_map(|c| c.group.as_ref()).flat_map(cgroup::Group::paths).collect()
+    }
+
     fn tools(&self) -> Tools<'_> {
         Tools {
             proc: &self.proc,
@@ -255,6 +260,21 @@ impl Linux {
     fn group(&self, key: ContainerKey) -> Result<&cgroup::Group, Errno> {
         self.containers.get(&key).ok_or(Errno::ESRCH)?.group.as_ref().ok_or(Errno::EOPNOTSUPP)
     }
+}
+
+/// Kills what runs in control groups whose server has been killed, and removes them. Paths as
+/// [`Linux::group_paths`] gave them; those that are gone are no error.
+///
+/// # Errors
+/// `EBUSY` if something in them does not end; what the host refused.
+pub fn remove_abandoned(paths: &[String]) -> Result<(), StepFault> {
+    let hierarchies = Hierarchies::discover(&Proc::new(Part::Processes)?)?;
+    let mut group = cgroup::Group::find(&hierarchies, paths);
+    if !group.kill_all() {
+        return Err(Fault::new(Errno::EBUSY, "kill what an earlier server left running").into());
+    }
+    group.remove();
+    Ok(())
 }
 
 /// Asks to be told when memory runs out. Where that cannot be had, it is seen when a process ends.

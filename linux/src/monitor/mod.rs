@@ -101,6 +101,8 @@ impl Monitor {
         if let Some(first) = first {
             self.deliver(first, creation);
         }
+        // Without it a later `delete --force` would find less to remove, which is no reason to fail now.
+        let _ = state.keep_groups(&self.kernel.group_paths());
         loop {
             self.settle();
             if self.manager.container_count() == 0 {
