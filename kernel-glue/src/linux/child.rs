@@ -23,6 +23,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use bailiwick_protocol::error::Errno;
+use core::mem::ManuallyDrop;
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::mount::UnmountFlags;
@@ -179,11 +180,17 @@ impl First<'_> {
     }
 
     fn steps(&self, go: &Go) -> Result<(), Failed> {
-        let mut build =
-            Build { first: self, go, tree: None, becoming: Becoming::new(self.streams), pivot: None };
+        let build = Build { first: self, go, tree: None, becoming: Becoming::new(self.streams), pivot: None };
+        // Never dropped: its descriptors are closed all at once below.
+        let mut build = ManuallyDrop::new(build);
         for (index, step) in self.plan.create.iter().enumerate() {
             build.step(index, step).map_err(at(index))?;
         }
+        let mut keep = Vec::from([self.control.as_raw_fd()]);
+        keep.extend(build.becoming.program().map(|program| program.as_raw_fd()));
+        sys::close_all_but(&mut keep)
+            .context(|| "close what the container's making needed".into())
+            .map_err(nowhere)?;
         control::send(self.control, &Told::Prepared { pivot: build.pivot.take() }).map_err(nowhere)?;
         let (go, _): (Go, _) = control::expect(self.control).map_err(nowhere)?;
         for hook in &self.plan.start {

@@ -172,6 +172,11 @@ impl<'a> Becoming<'a> {
         self.streams.install()
     }
 
+    /// The program that is ready to be executed.
+    pub(super) fn program(&self) -> Option<BorrowedFd<'_>> {
+        self.loaded.as_ref().map(|loaded| loaded.program.file.as_fd())
+    }
+
     /// Becomes the program. Returns only on failure.
     pub(super) fn execute(&self) -> Fault {
         let Some(Loaded { program, args, env }) = &self.loaded else {
