@@ -2,40 +2,26 @@
 
 use super::{Container, abandoned, about, open};
 use crate::arguments::Format;
-use crate::channel::{ChannelError, SocketChannel};
+use crate::channel::SocketChannel;
 use crate::failure::Failure;
 use crate::state_directory::{Found, Root};
-use bailiwick_client::{CallError, Factory};
+use bailiwick_client::Factory;
 use bailiwick_protocol::id::ContainerId;
 use bailiwick_protocol::message::{Nanos, Page};
 use bailiwick_protocol::rights::Rights;
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-/// The state document of the specification, with runc's `created` and with 0 for the number of a process that is gone.
-fn document(container: &Container) -> Result<Value, CallError<ChannelError>> {
-    let (mut document, annotations) = container.state(|state| {
-        let document = json!({
-            "ociVersion": state.oci_version,
-            "id": state.id,
-            "pid": state.pid.unwrap_or(0),
-            "status": state.status.as_str(),
-            "bundle": state.bundle,
-            "created": created(state.created_at),
-        });
-        (document, state.annotations)
-    })?;
-    let mut all = Map::new();
-    for index in 0..annotations {
-        let (key, value) = container.annotation(index, |a| (a.key.to_owned(), a.value.to_owned()))?;
-        all.insert(key, value.into());
-    }
-    if !all.is_empty()
-        && let Some(object) = document.as_object_mut()
-    {
-        object.insert("annotations".into(), Value::Object(all));
+/// The state document of the specification, with runc's `created`.
+fn document(container: &Container) -> Result<Value, Failure> {
+    let mut text = String::new();
+    container.state_json(&mut text)?;
+    let mut document: Value = serde_json::from_str(&text)?;
+    let at = container.state(|state| state.created_at)?;
+    if let Some(object) = document.as_object_mut() {
+        object.insert("created".into(), created(at).into());
     }
     Ok(document)
 }
@@ -51,7 +37,8 @@ fn created(at: Nanos) -> String {
 
 /// `state`.
 pub(crate) fn state(root: &Path, id: &str) -> Result<(), Failure> {
-    let document = document(&open(root, id, Rights::INSPECT)?).map_err(about(id))?;
+    let container = open(root, id, Rights::INSPECT)?;
+    let document = document(&container).map_err(|failure| Failure::about(id, failure))?;
     println!("{document:#}");
     Ok(())
 }
