@@ -40,7 +40,7 @@ impl OnLinux {
                 }
             }
         }
-        OnLinux { glue: Linux::new(linux::DEFAULT_PARENT).unwrap(), bundle }
+        OnLinux { glue: Linux::new(&parent()).unwrap(), bundle }
     }
 
     fn trail_file(&self) -> PathBuf {
@@ -48,16 +48,34 @@ impl OnLinux {
     }
 }
 
-/// Directories below `directory` whose name begins like a group of the contract.
-fn groups(directory: &Path) -> u64 {
-    let mut count = 0;
+/// The name below which this run has its control groups: another one may have left some, or go on beside it.
+fn name() -> String {
+    format!("run-{}", std::process::id())
+}
+
+fn parent() -> String {
+    format!("{}/{}", linux::DEFAULT_PARENT, name())
+}
+
+/// Control groups of this run below `directory`, and with `inside` everything there.
+fn groups(directory: &Path, inside: bool, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            count += u64::from(entry.file_name().to_string_lossy().starts_with("contract-"));
-            count += groups(&entry.path());
+            let ours = entry.file_name() == *name();
+            if inside {
+                found.push(entry.path());
+            }
+            groups(&entry.path(), inside || ours, found);
+            if ours && fs::read_dir(entry.path()).is_ok_and(|mut all| !all.any(is_directory)) {
+                // The backend leaves a parent that it shares with others.
+                let _ = fs::remove_dir(entry.path());
+            }
         }
     }
-    count
+}
+
+fn is_directory(entry: std::io::Result<fs::DirEntry>) -> bool {
+    entry.is_ok_and(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
 }
 
 fn words(path: &str) -> u64 {
@@ -80,7 +98,9 @@ impl Fixture for OnLinux {
         let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap().lines().count() as u64;
         let children = words(&format!("/proc/self/task/{}/children", std::process::id()));
         let descriptors = fs::read_dir("/proc/self/fd").unwrap().count() as u64;
-        let groups = groups(Path::new("/sys/fs/cgroup"));
+        let mut found = Vec::new();
+        groups(Path::new("/sys/fs/cgroup"), false, &mut found);
+        let groups = found.len() as u64;
         vec![("children", children), ("descriptors", descriptors), ("mounts", mounts), ("groups", groups)]
     }
 
