@@ -28,6 +28,8 @@ pub const ENTRIES: &[Entry] = &[
     Entry::Directory("rootfs"),
     Entry::Directory("rootfs/bin"),
     Entry::Directory("rootfs/dev"),
+    // What a shell gives its background jobs as input.
+    Entry::File("rootfs/dev/null", ""),
     Entry::Directory("rootfs/etc"),
     Entry::Directory("rootfs/proc"),
     Entry::Directory("rootfs/sys"),
