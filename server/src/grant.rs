@@ -8,6 +8,8 @@
 //! old badge finds nothing, and what was revoked, dropped or never existed looks the same. Grants form a tree
 //! linked by index. Rights only shrink on the way down, because [`Rights::restrict`] is all there is.
 
+use alloc::format;
+use alloc::string::String;
 use alloc::vec::Vec;
 use bailiwick_protocol::error::{Refusal, RefusalCode};
 use bailiwick_protocol::id::Badge;
@@ -76,6 +78,45 @@ impl<O: Copy> Grants<O> {
 
     fn get_mut(&mut self, index: u32) -> Option<&mut Grant<O>> {
         self.slots.get_mut(index as usize)?.grant.as_mut()
+    }
+
+    /// Every live grant with its object, in the order of slots.
+    pub fn iter(&self) -> impl Iterator<Item = (Badge, O)> {
+        (0u32..).zip(&self.slots).filter_map(|(index, slot)| {
+            slot.grant.as_ref().map(|grant| (Badge::new(index, slot.generation), grant.object))
+        })
+    }
+
+    /// Looks whether no grant holds more than its parent, and whether the tree hangs together.
+    ///
+    /// # Errors
+    /// What is wrong first, in words.
+    pub fn audit(&self) -> Result<(), String> {
+        let mut children = 0;
+        for (badge, _) in self.iter() {
+            let index = badge.index();
+            let Some(grant) = self.get(index) else { continue };
+            if let Some(parent) = grant.parent {
+                let parent = self.get(parent).ok_or_else(|| format!("{badge:?}: its parent is gone"))?;
+                if !parent.rights.contains(grant.rights) {
+                    return Err(format!("{badge:?}: holds more than its parent"));
+                }
+                if parent.depth >= grant.depth {
+                    return Err(format!("{badge:?}: is no deeper than its parent"));
+                }
+                children += 1;
+            }
+            let mut next = grant.first_child;
+            while let Some(child) = next {
+                let found = self.get(child).filter(|child| child.parent == Some(index));
+                next = found.ok_or_else(|| format!("{badge:?}: a child is not its own"))?.next;
+                children -= 1;
+            }
+        }
+        match (children, self.iter().count() == self.live) {
+            (0, true) => Ok(()),
+            _ => Err(format!("{children} grants are not among their parent's children, or a wrong count")),
+        }
     }
 
     fn live(&self, badge: Badge) -> Result<&Grant<O>, Refusal> {

@@ -77,7 +77,8 @@ impl Port for Record {
 /// A call that was sent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Sent {
-    token: ReplyToken,
+    /// What the transport knows the call by.
+    pub token: ReplyToken,
     /// The tag its reply must repeat.
     pub tag: Tag,
 }
@@ -155,6 +156,11 @@ impl Desk {
     /// The reply to a call, if it has come.
     pub fn answer(&self, sent: Sent) -> Option<&Answer> {
         self.answers(sent).first()
+    }
+
+    /// Takes all replies that came, by the call they answer.
+    pub fn take_answers(&mut self) -> BTreeMap<ReplyToken, Vec<Answer>> {
+        std::mem::take(&mut self.port.answers)
     }
 
     /// Forgets the replies to a call.

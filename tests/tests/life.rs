@@ -196,6 +196,32 @@ fn a_sub_factory_is_charged_to_its_ancestors_and_its_containers_outlive_it() {
 }
 
 #[test]
+fn a_container_left_behind_is_found_even_if_its_id_is_taken() {
+    let (loopback, factory) = world();
+    let bundle = bundle(&["sleep", "9"]);
+    let long = "x".repeat(64);
+    for id in ["web", long.as_str()] {
+        for _ in 0..2 {
+            let tenant = factory.delegate(Rights::all(), 1).unwrap();
+            tenant.create(id, "/b", Stdio::Log, &bundle).unwrap();
+        }
+        factory.create(id, "/b", Stdio::Log, &bundle).unwrap_err();
+        factory.delegate(Rights::all(), 1).unwrap().create(id, "/b", Stdio::Log, &bundle).unwrap();
+    }
+    let names = factory.list(Page { from: 0 }).unwrap().rows;
+    let names: Vec<&str> = names.iter().map(|row| row.id.as_str()).collect();
+    let (second, third) = (format!("{}+2", "x".repeat(62)), format!("{}+3", "x".repeat(62)));
+    assert_eq!(names, ["web", "web+2", "web+3", &second, &third, &long]);
+    for name in names {
+        let left = factory.lookup(name, Rights::all()).unwrap();
+        assert!(left.state(|state| name.starts_with(&state.id[..3])).unwrap());
+        left.delete(DeleteMode::Force).unwrap();
+    }
+    assert_eq!(factory.usage().unwrap().containers, 0);
+    assert_eq!(loopback.manager().unwrap().grant_count(), 1);
+}
+
+#[test]
 fn the_quota_of_the_ancestor_holds_below_it() {
     let (loopback, root) =
         Loopback::new(Model::new(1), Limits { containers: 2, ..Limits::default() }, Policy::default());

@@ -12,7 +12,7 @@ use bailiwick_protocol::rights::Rights;
 
 impl Manager {
     /// What the object is charged to.
-    fn payer(&self, object: Object) -> Option<FactoryHandle> {
+    pub(super) fn payer(&self, object: Object) -> Option<FactoryHandle> {
         let container = match object {
             Object::Factory(handle) => return Some(handle),
             Object::Container(handle) => handle,

@@ -4,8 +4,9 @@ use super::{ContainerHandle, FactoryHandle, Limits, Manager, Record};
 use crate::grant::GRANTS_MAX;
 use crate::plan::Policy;
 use alloc::collections::BTreeMap;
+use alloc::format;
 use bailiwick_protocol::error::{Refusal, RefusalCode};
-use bailiwick_protocol::id::ContainerId;
+use bailiwick_protocol::id::{ContainerId, ID_MAX};
 
 /// How many of everything that clients can make grow: what a factory uses, or may use.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -56,6 +57,16 @@ impl Amounts {
         self.factories = change(self.factories, other.factories);
         self.processes = change(self.processes, other.processes);
         self.grants = change(self.grants, other.grants);
+    }
+
+    /// Counts these as well.
+    pub(super) fn add(&mut self, other: &Amounts) {
+        self.map(other, u32::saturating_add);
+    }
+
+    /// Whether there is no kind of which this is more than `max`.
+    pub(super) fn within(&self, max: &Amounts) -> bool {
+        Amounts::NONE.exceeds(self, max).is_none()
     }
 
     /// The first kind of which `self` with `more` exceeds `max`: its name, how many there are, how many there may be.
@@ -117,6 +128,19 @@ fn cost(manager: &Manager, record: &Record) -> Amounts {
     }
 }
 
+/// This name or, if it is taken, the first free one of `name+2`, `name+3`, …, cut where it would be too long.
+fn free_name(taken: &BTreeMap<ContainerId, ContainerHandle>, name: ContainerId) -> ContainerId {
+    let with_number = |number: u32| {
+        let number = format!("+{number}");
+        let stem = name.as_str().get(..ID_MAX.saturating_sub(number.len())).unwrap_or(name.as_str());
+        ContainerId::new(&format!("{stem}{number}")).ok()
+    };
+    if !taken.contains_key(&name) {
+        return name;
+    }
+    (2..).find_map(|n| with_number(n).filter(|id| !taken.contains_key(id))).unwrap_or(name)
+}
+
 impl Manager {
     /// Calls `change` on a factory and each of its ancestors.
     fn for_ancestors(&mut self, first: FactoryHandle, mut change: impl FnMut(&mut Factory)) {
@@ -148,7 +172,7 @@ impl Manager {
 
     /// Counts something that is there now.
     pub(crate) fn charge(&mut self, handle: FactoryHandle, amounts: &Amounts) {
-        self.for_ancestors(handle, |factory| factory.used.map(amounts, u32::saturating_add));
+        self.for_ancestors(handle, |factory| factory.used.add(amounts));
     }
 
     /// Counts something that is there no more.
@@ -170,29 +194,26 @@ impl Manager {
         let cost = cost(self, record);
         self.discharge(record.factory, &cost);
         if let Some(factory) = self.factories.get_mut(record.factory) {
-            factory.ids.remove(record.oci.id());
+            factory.ids.remove(&record.name);
         }
     }
 
     /// A factory nobody holds any more: its containers live on under the nearest ancestor that somebody holds (the
-    /// root, in the end), whose name space takes their ids. One whose id is taken there stays where it is, reachable
-    /// by capabilities on it alone, until it is deleted.
+    /// root, in the end), whose name space takes their names. One whose name is taken there gets another, so that
+    /// no container is ever out of reach of whoever answers for it.
     pub(super) fn orphan(&mut self, handle: FactoryHandle) {
         let Some(heir) = self.heir(handle) else { return };
         let ids = self.factories.get_mut(handle).map(|factory| core::mem::take(&mut factory.ids));
         for (id, container) in ids.unwrap_or_default() {
-            let taken = self.factories.get(heir).is_none_or(|factory| factory.ids.contains_key(&id));
-            let home = if taken { handle } else { heir };
-            if home == heir {
-                let cost = self.containers.get(container).map_or(Amounts::NONE, |record| cost(self, record));
-                self.discharge(handle, &cost);
-                self.charge(heir, &cost);
-            }
-            if let Some(factory) = self.factories.get_mut(home) {
-                factory.ids.insert(id, container);
-            }
+            let cost = self.containers.get(container).map_or(Amounts::NONE, |record| cost(self, record));
+            self.discharge(handle, &cost);
+            self.charge(heir, &cost);
+            let Some(factory) = self.factories.get_mut(heir) else { return };
+            let name = free_name(&factory.ids, id);
+            factory.ids.insert(name.clone(), container);
             if let Some(record) = self.containers.get_mut(container) {
-                record.factory = home;
+                record.factory = heir;
+                record.name = name;
             }
         }
         self.forget_factory(handle);

@@ -10,6 +10,7 @@
 //! ([`RefusalCode::Revoked`]): each delivery gets exactly one reply. Whatever is refused is refused before anything
 //! was changed.
 
+mod audit;
 mod end;
 mod event;
 mod factory;

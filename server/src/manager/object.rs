@@ -7,7 +7,7 @@ use crate::log::{Ended, Lines, Log};
 use crate::oci::ValidConfig;
 use alloc::collections::{BTreeMap, BTreeSet};
 use bailiwick_kernel_glue::{ContainerKey, ExecKey, Pid, ProcessKey};
-use bailiwick_protocol::id::Badge;
+use bailiwick_protocol::id::{Badge, ContainerId};
 use bailiwick_protocol::message::{Exit, Status, Stdio};
 use bailiwick_protocol::rights::Rights;
 
@@ -46,7 +46,9 @@ pub(crate) enum Work {
 #[derive(Clone, Debug)]
 pub(crate) struct Record {
     pub(crate) oci: OciContainer<ValidConfig>,
-    /// Where its id is known and what it is charged to.
+    /// What its factory knows it by: its id, unless that was taken in a factory it was left to.
+    pub(crate) name: ContainerId,
+    /// Where its name is known and what it is charged to.
     pub(crate) factory: FactoryHandle,
     pub(crate) work: Work,
     /// Its first process, once it waits at the gate.

@@ -78,6 +78,11 @@ impl<T> Waits<T> {
         Ok(())
     }
 
+    /// The capabilities that calls wait on.
+    pub(super) fn badges(&self) -> impl Iterator<Item = Badge> {
+        self.0.keys().copied()
+    }
+
     /// Takes all out.
     pub(crate) fn take(&mut self) -> impl Iterator<Item = T> + use<T> {
         core::mem::take(&mut self.0).into_values().flatten()

@@ -106,6 +106,7 @@ fn enter(
 ) -> Result<(ContainerHandle, Badge), ErrorReply> {
     let record = Record {
         oci: OciContainer::new(id.clone(), create.bundle.to_string(), Arc::new(config)).at(now),
+        name: id.clone(),
         factory,
         work: Work::Idle,
         pid: None,

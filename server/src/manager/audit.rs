@@ -1,0 +1,162 @@
+//! A look over everything the manager keeps: does it still agree with itself?
+//!
+//! Tests ask after each step of a long history. It counts again from nothing what the manager counts as it goes.
+
+use super::{Amounts, ContainerHandle, FactoryHandle, Manager, Object, Work};
+use crate::lifecycle::OciLifecycleState;
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use bailiwick_kernel_glue::ContainerKey;
+use bailiwick_protocol::id::Badge;
+
+type Finding = Result<(), String>;
+
+fn ensure(holds: impl Into<Option<()>>, what: impl FnOnce() -> String) -> Finding {
+    holds.into().ok_or_else(what)
+}
+
+fn when(holds: bool) -> Option<()> {
+    holds.then_some(())
+}
+
+impl Manager {
+    /// Looks whether rights only narrow, whether every record, grant and waiting call has its owner, and whether all
+    /// counts are right. Takes time linear in all there is.
+    ///
+    /// # Errors
+    /// What is wrong first, in words. That would be a defect of the manager.
+    pub fn audit(&self) -> Result<(), String> {
+        self.grants.audit()?;
+        let mut held: BTreeMap<Badge, Object> = BTreeMap::new();
+        for (badge, object) in self.grants.iter() {
+            held.insert(badge, object);
+        }
+        self.audit_containers(&held)?;
+        self.audit_processes(&held)?;
+        self.audit_factories(&held)?;
+        let first = self.containers.iter().map(|(_, record)| record.first.holders.len());
+        let further = self.processes.iter().map(|(_, process)| process.execution.holders.len());
+        let factories = self.factories.iter().map(|(_, factory)| factory.holders as usize);
+        let holders: usize = first.chain(further).chain(factories).sum();
+        ensure(when(holders == held.len()), || format!("{holders} holders of {} grants", held.len()))
+    }
+
+    /// Every container with its state, under the name the kernel has for it.
+    pub fn states(&self) -> Vec<(ContainerKey, OciLifecycleState)> {
+        let state = |(handle, record): (ContainerHandle, &super::Record)| {
+            (super::kernel_key(handle), record.oci.state())
+        };
+        self.containers.iter().map(state).collect()
+    }
+
+    fn audit_containers(&self, held: &BTreeMap<Badge, Object>) -> Finding {
+        for (handle, record) in self.containers.iter() {
+            let object = Object::Container(handle);
+            let name = record.oci.id();
+            audit_holders(&record.first, object, held)?;
+            let known = self.factories.get(record.factory).and_then(|f| f.ids.get(&record.name));
+            ensure(when(known == Some(&handle)), || format!("{name}: its factory does not know it"))?;
+            let state = record.oci.state();
+            let creating = state == OciLifecycleState::Creating;
+            let (fits, work) = match &record.work {
+                Work::Idle => (!creating, "nothing"),
+                Work::Creating { grant, .. } => (creating && held.get(grant) == Some(&object), "a creation"),
+                Work::Starting { .. } => {
+                    (matches!(state, OciLifecycleState::Created | OciLifecycleState::Stopped), "a start")
+                }
+                Work::Deleting { .. } => (true, "a removal"),
+            };
+            ensure(when(fits), || format!("{name}: is {state:?} while {work} goes on"))?;
+            for (key, process) in &record.execs {
+                let there = self.processes.get(*process);
+                let fits = there.is_some_and(|p| p.container == handle && p.key == *key);
+                ensure(when(fits), || format!("{name}: its process {key:?} is not there"))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn audit_processes(&self, held: &BTreeMap<Badge, Object>) -> Finding {
+        for (handle, process) in self.processes.iter() {
+            audit_holders(&process.execution, Object::Process(handle), held)?;
+            let owner = self.containers.get(process.container).and_then(|r| r.execs.get(&process.key));
+            ensure(when(owner == Some(&handle)), || format!("process {handle:?}: no container has it"))?;
+            let needed = process.execution.exit.is_none() || !process.execution.holders.is_empty();
+            ensure(when(needed), || format!("process {handle:?}: has ended and nobody holds it"))?;
+        }
+        Ok(())
+    }
+
+    fn audit_factories(&self, held: &BTreeMap<Badge, Object>) -> Finding {
+        let mut used: BTreeMap<FactoryHandle, Amounts> = BTreeMap::new();
+        let mut children: BTreeMap<FactoryHandle, u32> = BTreeMap::new();
+        let mut holders: BTreeMap<FactoryHandle, u32> = BTreeMap::new();
+        let mut add = |first: FactoryHandle, amounts: Amounts| {
+            let mut at = Some(first);
+            while let Some((handle, factory)) = at.and_then(|h| Some((h, self.factories.get(h)?))) {
+                used.entry(handle).or_default().add(&amounts);
+                at = factory.parent;
+            }
+        };
+        for (_, record) in self.containers.iter() {
+            let processes = record.execs.len() as u32;
+            add(record.factory, Amounts { processes, ..Amounts::CONTAINER });
+        }
+        for (badge, object) in held {
+            let payer = self.payer(*object).ok_or_else(|| format!("{badge:?}: nobody pays for it"))?;
+            add(payer, Amounts::GRANT);
+            if let Object::Factory(handle) = object {
+                *holders.entry(*handle).or_default() += 1;
+            }
+        }
+        for (_, factory) in self.factories.iter() {
+            if let Some(parent) = factory.parent {
+                ensure(self.factories.get(parent).map(drop), || {
+                    format!("{parent:?}: a factory is below it")
+                })?;
+                add(parent, Amounts::FACTORY);
+                *children.entry(parent).or_default() += 1;
+            }
+        }
+        for (handle, factory) in self.factories.iter() {
+            let counted = used.get(&handle).copied().unwrap_or_default();
+            ensure(when(counted == factory.used), || {
+                format!("factory {handle:?}: counted {counted:?}, kept {:?}", factory.used)
+            })?;
+            ensure(when(factory.used.within(&factory.max)), || {
+                format!("factory {handle:?}: uses {:?} of {:?}", factory.used, factory.max)
+            })?;
+            let above = factory.parent.and_then(|parent| self.factories.get(parent));
+            ensure(when(above.is_none_or(|above| factory.max.within(&above.max))), || {
+                format!("factory {handle:?}: may have more than the one above it")
+            })?;
+            let counted = (
+                children.get(&handle).copied().unwrap_or_default(),
+                holders.get(&handle).copied().unwrap_or_default(),
+            );
+            ensure(when(counted == (factory.children, factory.holders)), || {
+                format!("factory {handle:?}: wrong number of factories below it, or of holders")
+            })?;
+            let (nobodys, kept) = (factory.holders == 0, factory.children > 0 || factory.parent.is_none());
+            ensure(when(!nobodys || kept), || format!("factory {handle:?}: nobody holds it"))?;
+            for (name, container) in &factory.ids {
+                let there = self.containers.get(*container);
+                let fits = there.is_some_and(|r| r.factory == handle && r.name == *name);
+                ensure(when(fits), || format!("factory {handle:?}: {name} is not there"))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn audit_holders(execution: &super::Execution, object: Object, held: &BTreeMap<Badge, Object>) -> Finding {
+    let live = execution.holders.iter().all(|badge| held.get(badge) == Some(&object));
+    ensure(when(live), || format!("{object:?}: wrong holders"))?;
+    let waits = execution.waits.badges().chain(execution.log_waits.badges());
+    for badge in waits {
+        ensure(when(execution.holders.contains(&badge)), || format!("{object:?}: {badge:?} waits"))?;
+    }
+    Ok(())
+}
