@@ -16,4 +16,4 @@ trap 'echo exit trap' EXIT
 (( 5 > 3 )) && echo arithmetic
 f() { local -n ref=$1; ref=changed; }; q=; f q; echo $q
 echo "${v@Q}" "${q^^}"
-kill $COPROC_PID; kill -l TERM
+{ kill $COPROC_PID; wait $COPROC_PID; } 2>/dev/null; kill -l TERM
