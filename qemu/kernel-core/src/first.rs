@@ -4,6 +4,7 @@
 //! of the boot loader as its text. That may name another program of the boot image in its place:
 //!
 //! ```text
+//!   native=/sbin/measure                 a native program, in place of init and with its capabilities
 //!   linux=/bin/busybox sh /script        no terminal: input is empty, output goes to the console
 //!   linux-tty=/bin/busybox sh            the console is its terminal
 //! ```
@@ -113,13 +114,7 @@ impl First {
     /// # Errors
     /// [`NoFirst`]; the kernel has nothing to do then.
     pub fn start<H: Hw>(k: &mut Kernel<H>, command_line: &[u8]) -> Result<First, NoFirst> {
-        let Some(wish) = wish(command_line) else {
-            return match k.start_init(INIT.as_bytes(), command_line) {
-                Ok(process) => Ok(First { kind: Kind::Native(process), name: String::from(INIT) }),
-                Err(Errno::ENOENT) => Err(NoFirst::Nothing),
-                Err(errno) => Err(NoFirst::Refused(String::from(INIT), errno)),
-            };
-        };
+        let Some(wish) = wish(command_line) else { return native(k, command_line) };
         let name = wish.arguments.first().map(|name| String::from_utf8_lossy(name).into_owned());
         let name = name.unwrap_or_default();
         start(k, wish)
@@ -143,8 +138,21 @@ impl First {
                 }
                 linux::collect(k, process)
             }
-        };
-        Some(Ended { name: self.name.clone(), exit: exit? })
+        }?;
+        // Only now: most looks find that it runs.
+        Some(Ended { name: self.name.clone(), exit })
+    }
+}
+
+/// Starts init, or the native program that the command line names in its place.
+fn native<H: Hw>(k: &mut Kernel<H>, command_line: &[u8]) -> Result<First, NoFirst> {
+    let named = command_line.split(|byte| *byte == b' ').find_map(|word| word.strip_prefix(b"native="));
+    let path = named.unwrap_or(INIT.as_bytes());
+    let name = String::from_utf8_lossy(path).into_owned();
+    match k.start_init(path, command_line) {
+        Ok(process) => Ok(First { kind: Kind::Native(process), name }),
+        Err(Errno::ENOENT) if named.is_none() => Err(NoFirst::Nothing),
+        Err(errno) => Err(NoFirst::Refused(name, errno)),
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Native programs that belong into /sbin of the image.
-pub const NATIVE: [&str; 4] = ["init", "manager", "shell", "hostile"];
+pub const NATIVE: [&str; 5] = ["init", "manager", "shell", "hostile", "measure"];
 
 /// Where the sources are.
 pub fn workspace() -> PathBuf {
@@ -22,7 +22,7 @@ pub fn build() -> Result<PathBuf> {
     let status = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()))
         .current_dir(&root)
         .args(["build", "-q", "--release", "-p", "bailiwick-kernel", "-p", "bailiwick-userland"])
-        .args(["--features", "bailiwick-kernel/program"])
+        .args(["--features", "bailiwick-kernel/program,bailiwick-userland/program"])
         .status()
         .context("cannot run cargo")?;
     ensure!(status.success(), "the kernel and its programs do not build");

@@ -20,6 +20,7 @@ mod heap;
 pub mod hostile;
 pub mod init;
 pub mod manager;
+pub mod measure;
 pub mod shell;
 pub mod slots;
 pub mod start;

@@ -110,10 +110,6 @@ impl<H: Hw> Kernel<H> {
         info: MessageInfo,
     ) -> Result<Done, Error> {
         self.offer(caller, info)?;
-        let readers = self.caps.readers(crate::cap::Object::Endpoint(endpoint));
-        if readers == 0 {
-            return Err(Error::PEER_GONE);
-        }
         while let Some(receiver) = self.first_in(endpoint, Side::Receivers) {
             match self.copy_message(caller, receiver, info, badge) {
                 Ok(()) => {
@@ -130,6 +126,9 @@ impl<H: Hw> Kernel<H> {
                 }
                 Err(Fault::Sender(error)) => return Err(error),
             }
+        }
+        if self.caps.readers(crate::cap::Object::Endpoint(endpoint)) == 0 {
+            return Err(Error::PEER_GONE);
         }
         self.block(caller, Stage::Calling { endpoint, via, badge });
         self.queue_up(endpoint, Side::Callers, caller);
