@@ -5,6 +5,7 @@ use super::refused;
 use crate::cap::Object;
 use crate::container::{ConsoleUse, ContainerId, NewContainer};
 use crate::hw::Hw;
+use crate::ns::ProcessId;
 use bailiwick_abi::{CONTAINER_TEXT_MAX, ContainerRequest, Error, Handle, Kind, Rights, Which};
 use bailiwick_kernel_glue::plan::{Hook, ProcessPlan, Step};
 use bailiwick_protocol::message::{Scope, Stdio};
@@ -33,6 +34,11 @@ impl<H: Hw> Call<'_, H> {
             Ok((value, [])) => Ok(value),
             _ => Err(Error::WRONG_KIND),
         }
+    }
+
+    /// A process's number as the machine's first namespace has it; 0 for one that has ended already.
+    fn shown(&self, process: ProcessId) -> u64 {
+        self.k.host_number(process).map_or(0, u64::from)
     }
 
     pub(super) fn container_create(&mut self) -> Outcome {
@@ -73,7 +79,7 @@ impl<H: Hw> Call<'_, H> {
         let id = self.container(Rights::WRITE)?;
         let step: Step = self.decoded(1)?;
         let process = self.k.container_step(id, &step).map_err(|fault| refused(fault.errno))?;
-        Ok([process.map_or(0, |process| u64::from(process.0)), 0, 0])
+        Ok([process.map_or(0, |process| self.shown(process)), 0, 0])
     }
     pub(super) fn container_release(&mut self) -> Outcome {
         let id = self.container(Rights::WRITE)?;
@@ -85,7 +91,7 @@ impl<H: Hw> Call<'_, H> {
         let number = self.number(1)?;
         let plan: ProcessPlan = self.decoded(2)?;
         let process = self.k.container_execute(id, number, &plan).map_err(|fault| refused(fault.errno))?;
-        Ok([u64::from(process.0), 0, 0])
+        Ok([self.shown(process), 0, 0])
     }
     pub(super) fn container_hook(&mut self) -> Outcome {
         let id = self.container(Rights::WRITE)?;
@@ -94,7 +100,7 @@ impl<H: Hw> Call<'_, H> {
         let state = self.text(4, CONTAINER_TEXT_MAX)?;
         let process =
             self.k.container_hook(id, number, &hook, &state).map_err(|fault| refused(fault.errno))?;
-        Ok([u64::from(process.0), 0, 0])
+        Ok([self.shown(process), 0, 0])
     }
     pub(super) fn container_signal(&mut self) -> Outcome {
         let id = self.container(Rights::WRITE)?;
