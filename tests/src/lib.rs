@@ -3,3 +3,4 @@
 pub mod bundle;
 pub mod desk;
 pub mod guest;
+pub mod system;
