@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Native programs that belong into /sbin of the image.
-pub const NATIVE: [&str; 5] = ["init", "manager", "shell", "hostile", "measure"];
+pub const NATIVE: [&str; 4] = ["init", "manager", "shell", "measure"];
 
 /// Where the sources are.
 pub fn workspace() -> PathBuf {

@@ -17,7 +17,6 @@ extern crate alloc;
 
 pub mod console;
 mod heap;
-pub mod hostile;
 pub mod init;
 pub mod manager;
 pub mod measure;

@@ -1,6 +1,0 @@
-//! A program that means harm.
-
-/// Does nothing.
-pub fn main(_: &str) -> u8 {
-    0
-}
