@@ -1,6 +1,5 @@
 #!/bin/sh
 # What a runtime prepares before a container's program, done by hand: the mounts of `runc spec`, its devices, limits.
-mount -t proc proc /proc
 mount -t tmpfs -o nosuid,strictatime,mode=755,size=65536k tmpfs /dev
 mount -t sysfs -o nosuid,noexec,nodev,ro sysfs /sys
 mkdir /dev/pts /dev/shm /dev/mqueue
