@@ -61,7 +61,9 @@ fn a_container_is_alone_with_names_of_its_own() {
 
 #[test]
 fn no_descriptor_but_the_three_streams_comes_in() {
-    assert_eq!(says("ls /proc/1/fd | grep -v 10", "descriptors"), "0\n1\n2\n");
+    let bundle = Bundle::new(&["/bin/ls", "/proc/self/fd"]).unwrap();
+    // The last one is what ls reads the directory through.
+    assert_eq!(stdout(&run(&bundle, "descriptors")), "0\n1\n2\n3\n");
 }
 
 #[test]
