@@ -14,11 +14,13 @@
 //! Every number a process passes is checked where it is used, every pointer goes through
 //! [`crate::mm::AddressSpace`]'s copies, every path through the walk of [`crate::vfs`].
 
+mod attributes;
 mod birth;
 mod call;
 mod death;
 mod deliver;
 mod descriptor;
+mod entries;
 mod exec;
 mod files;
 mod frame;
@@ -38,6 +40,7 @@ mod sigcalls;
 mod signal;
 mod source;
 mod space;
+mod stat;
 mod table;
 mod time;
 mod tty;
