@@ -230,6 +230,16 @@ fn what_no_plan_can_say_is_refused_by_its_place_even_on_a_kernel_that_can_do_eve
         ("/mounts/1/options", json!(["tmpcopyup"]), "mounts[1].options[0]: tmpcopyup"),
         (
             "/mounts/0",
+            json!({ "destination": "/d", "source": "/s", "options": ["rbind", "ro", "size=1m"] }),
+            "mounts[0].options[2]: size=1m: no option of a bind mount",
+        ),
+        (
+            "/mounts/0",
+            json!({ "destination": "/d", "type": "bind", "source": "/s", "options": ["readonly"] }),
+            "mounts[0].options[0]: readonly: no option of a bind mount",
+        ),
+        (
+            "/mounts/0",
             json!({
                 "destination": "/d", "source": "/s", "options": ["rbind"],
                 "uidMappings": id, "gidMappings": id,

@@ -29,8 +29,15 @@ fn plan_mount(index: usize, mount: &OciMount, features: &Features) -> Result<Mou
         propagation: Vec::new(),
         data: String::new(),
     };
+    let bind = mount.is_bind();
     for (position, option) in mount.parsed_options().enumerate() {
         let word = mount.options.get(position).map_or("", String::as_str);
+        // There is no new file system that could understand it.
+        if bind && matches!(option, MountOption::Data(_)) {
+            return Err(unsupported(format_args!(
+                "mounts[{index}].options[{position}]: {word}: no option of a bind mount"
+            )));
+        }
         apply(&mut planned, option)
             .map_err(|NoWord| unsupported(format_args!("mounts[{index}].options[{position}]: {word}")))?;
     }
