@@ -2,10 +2,11 @@
 //!
 //! ```text
 //!   server ── spawn ──► [helper: joins namespaces, sets clocks] ── spawn ──► first process
-//!   first process:  Ready ► (maps, group) ◄ Go ► steps … ► Prepared ► (gate) ◄ Go ► startContainer hooks ► execve
+//!   first process:  (maps, group) ◄ Go ► steps … ► Prepared ► (gate) ◄ Go ► startContainer hooks ► execve
 //! ```
 //!
-//! The helper exists only where a namespace is joined or a clock is set: both take effect for children.
+//! The helper exists only where a namespace is joined or a clock is set: both take effect for children. It announces
+//! what it has made over the same socket, so nobody else may speak there before the server has answered.
 //! Everything here runs in a process with one thread that is a copy of the server's, and that closes the server's
 //! descriptors first of all.
 
@@ -119,7 +120,8 @@ impl First<'_> {
             sys::spawn(0, Parent::Caller, || report(self.control, || self.helper()))
                 .map(|c| (c, Staged::Helper))
         } else {
-            sys::spawn(self.flags(), Parent::Caller, || self.main()).map(|c| (c, Staged::Proper))
+            sys::spawn(self.flags(), Parent::Caller, || self.main(Staged::Proper))
+                .map(|c| (c, Staged::Proper))
         }
     }
 
@@ -145,18 +147,20 @@ impl First<'_> {
                 }
             }
         }
-        let child = sys::spawn(self.flags(), Parent::Shared, || self.main()).map_err(raw);
+        let child = sys::spawn(self.flags(), Parent::Shared, || self.main(Staged::Helper)).map_err(raw);
         hand_over(self.control, child).map_err(at(step))
     }
 
-    fn main(&self) -> u8 {
+    fn main(&self, made_by: Staged) -> u8 {
         let status = report(self.control, || {
-            leave_server(&self.descriptors()).map_err(nowhere)?;
+            // A helper has done it already.
+            if made_by == Staged::Proper {
+                leave_server(&self.descriptors()).map_err(nowhere)?;
+            }
+            let (go, _): (Go, _) = control::expect(self.control).map_err(nowhere)?;
             let _ = rustix::process::setsid();
             sys::umask(0);
             sys::new_session_keyring();
-            control::send(self.control, &Told::Ready).map_err(nowhere)?;
-            let (go, _): (Go, _) = control::expect(self.control).map_err(nowhere)?;
             self.begin().map_err(at(self.sources.namespaces_step.unwrap_or(0)))?;
             self.steps(&go)
         });
@@ -386,11 +390,10 @@ impl Further<'_> {
 
     fn main(&self) -> u8 {
         report(self.control, || {
+            control::expect::<Go>(self.control).map_err(nowhere)?;
             let _ = rustix::process::setsid();
             sys::umask(0);
             sys::new_session_keyring();
-            control::send(self.control, &Told::Ready).map_err(nowhere)?;
-            control::expect::<Go>(self.control).map_err(nowhere)?;
             if self.kinds.contains(ThreadNameSpaceType::USER) {
                 become_inner_root();
             }

@@ -26,8 +26,6 @@ const WHAT_MAX: usize = 2000;
 pub(super) enum Told {
     /// A helper has made the process proper; its descriptor comes along.
     Spawned { pid: u32 },
-    /// It runs, and waits for its id maps and its resource group.
-    Ready,
     /// It has come to this step, a hook that runs on the server's side, and waits.
     Hook { step: u16 },
     /// It waits at the gate.

@@ -164,11 +164,6 @@ impl Tools<'_> {
         steps: &[Step],
         users: bool,
     ) -> Result<(), StepFault> {
-        match control::expect(control).map_err(nowhere)? {
-            (Told::Ready, _) => {}
-            (Told::Fault { step, errno, what }, _) => return Err(told_fault(step, errno, what)),
-            _ => return Err(nowhere(Fault::new(Errno::EINVAL, "the process said something unexpected"))),
-        }
         for (index, step) in steps.iter().enumerate() {
             match step {
                 Step::IdMaps { users: uids, groups: gids } if users => {
