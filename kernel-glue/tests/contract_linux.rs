@@ -1,9 +1,12 @@
 //! The contract of kernel-glue on the Linux backend, as root.
 //!
 //! The backend wants a process with one thread, so this is a program with its own `main`. It counts as the standard
-//! test programs do. A case that hangs is ended, and was named before.
+//! test programs do. A case that hangs has failed: each has a time limit.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test says no by panicking")]
+
+#[allow(unreachable_pub, reason = "each test program has its own")]
+mod limit;
 
 use bailiwick_kernel_glue::contract::bundle::{ENTRIES, Entry};
 use bailiwick_kernel_glue::contract::{self, Census, Fixture, Outcome, Report};
@@ -14,8 +17,6 @@ use std::io::Write;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
-/// Seconds for all cases together.
-const LIMIT: u32 = 240;
 const BUSYBOX: &str = "/bin/busybox";
 /// Where traced hooks leave their trace, seen from the root file system.
 const TRAIL: &str = "tmp/trail";
@@ -78,6 +79,17 @@ fn is_directory(entry: std::io::Result<fs::DirEntry>) -> bool {
     entry.is_ok_and(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
 }
 
+/// Leaves the mounts of the host to the host: what others mount meanwhile is nothing that a case left behind.
+fn be_alone_with_mounts() {
+    // SAFETY: the process has one thread and shares no file-system attributes.
+    assert_eq!(unsafe { libc::unshare(libc::CLONE_NEWNS) }, 0, "a mount namespace of its own");
+    let none = core::ptr::null();
+    let flags = libc::MS_REC | libc::MS_PRIVATE;
+    // SAFETY: the target is a NUL-terminated constant; a change of propagation reads nothing else.
+    let private = unsafe { libc::mount(none, c"/".as_ptr(), none, flags, core::ptr::null()) };
+    assert_eq!(private, 0, "mounts of its own");
+}
+
 fn words(path: &str) -> u64 {
     fs::read_to_string(path).unwrap().split_whitespace().count() as u64
 }
@@ -129,6 +141,7 @@ impl Report for Lines {
     fn begin(&mut self, name: &'static str) {
         print!("test {name} ... ");
         std::io::stdout().flush().unwrap();
+        limit::begin();
     }
     fn end(&mut self, _: &'static str, outcome: Outcome) {
         match outcome {
@@ -150,14 +163,14 @@ fn main() {
         );
         return;
     }
-    // SAFETY: alarm(2) touches no memory; the signal ends the process, as it is meant to.
-    unsafe { libc::alarm(LIMIT) };
+    be_alone_with_mounts();
     let wanted = arguments.into_iter().find(|argument| !argument.starts_with('-')).unwrap_or_default();
     let mut fixture = OnLinux::new();
     let counts = contract::run_some(&mut fixture, &mut Lines, |name| name.contains(&wanted));
     let result = if counts.failed == 0 { "ok" } else { "FAILED" };
     let contract::Counts { passed, failed, skipped } = counts;
     println!("test result: {result}. {passed} passed; {failed} failed; {skipped} ignored");
+    limit::end();
     drop(fixture);
     std::process::exit(i32::from(failed != 0));
 }

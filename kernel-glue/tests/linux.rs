@@ -5,12 +5,16 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[allow(unreachable_pub, reason = "each test program has its own")]
+mod limit;
+
 use bailiwick_kernel_glue::linux::{Directory, Linux};
 use bailiwick_kernel_glue::plan::*;
 use bailiwick_kernel_glue::*;
 use bailiwick_protocol::error::Errno;
 use bailiwick_protocol::message::{Exit, Scope, Stdio, Waiting};
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 const KEY: ContainerKey = ContainerKey(1);
@@ -302,6 +306,42 @@ fn a_further_process_joins_and_its_end_is_told(glue: &mut Linux) {
     nothing_left(&before);
 }
 
+/// A loop that keeps one processor busy until it is dropped.
+struct Load(std::process::Child);
+
+impl Load {
+    fn new() -> Self {
+        let mut command = std::process::Command::new("/bin/busybox");
+        Load(command.args(["sh", "-c", "while :; do :; done"]).spawn().unwrap())
+    }
+}
+impl Drop for Load {
+    fn drop(&mut self) {
+        let _ = self.0.kill().and_then(|()| self.0.wait());
+    }
+}
+
+/// Both the process that joins the namespaces and the one that it makes there may be the first to go on.
+fn many_further_processes_on_a_busy_machine_start_and_end(glue: &mut Linux) {
+    let bundle = Bundle::new("many");
+    let before = descriptors();
+    prepare(glue, &bundle, &plan(steps("exec sleep 1000"))).unwrap();
+    assert_eq!(glue.release(KEY), Progress::Later);
+    while !matches!(glue.next_event(Waiting::Yes), Some(Event::Released { .. })) {}
+    let load = [Load::new(), Load::new()];
+    for number in 1..=200 {
+        let args = ["/bin/busybox", "true"].map(String::from).into();
+        let plan = ProcessPlan { steps: vec![Step::Load { args, env: Vec::new() }], stdio: Stdio::Log };
+        glue.execute(KEY, ExecKey(number), &plan).unwrap();
+        let end = Event::Exited { process: ProcessKey::Exec(KEY, ExecKey(number)), exit: Exit::Code(0) };
+        while glue.next_event(Waiting::Yes).unwrap() != end {}
+        glue.forget(KEY, ExecKey(number));
+    }
+    drop(load);
+    destroy(glue);
+    nothing_left(&before);
+}
+
 fn a_memory_hog_is_told_as_out_of_memory(glue: &mut Linux) {
     let bundle = Bundle::new("memory");
     let mut create = steps("x=0123456789abcdef; while :; do x=$x$x; done");
@@ -330,6 +370,10 @@ fn main() {
         ("a_step_that_fails_is_named_and_leaves_nothing", a_step_that_fails_is_named_and_leaves_nothing),
         ("destroying_at_any_moment_leaves_nothing", destroying_at_any_moment_leaves_nothing),
         ("a_further_process_joins_and_its_end_is_told", a_further_process_joins_and_its_end_is_told),
+        (
+            "many_further_processes_on_a_busy_machine_start_and_end",
+            many_further_processes_on_a_busy_machine_start_and_end,
+        ),
         ("a_memory_hog_is_told_as_out_of_memory", a_memory_hog_is_told_as_out_of_memory),
     ];
     let root = fs::read_to_string("/proc/self/status").unwrap().contains("\nUid:\t0\t");
@@ -339,8 +383,12 @@ fn main() {
     }
     let mut glue = Linux::new(linux::DEFAULT_PARENT).unwrap();
     for (name, test) in tests {
+        print!("test {name} ... ");
+        std::io::stdout().flush().unwrap();
+        limit::begin();
         test(&mut glue);
-        println!("test {name} ... ok");
+        println!("ok");
     }
+    limit::end();
     println!("test result: ok. {} passed; 0 failed; 0 ignored", tests.len());
 }

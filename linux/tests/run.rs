@@ -1,7 +1,7 @@
 //! `bailiwick run`, as root on Linux, with real bundles.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test says no by panicking")]
 
-use bailiwick_tests::bundle::Bundle;
+use bailiwick_tests::{bundle::Bundle, limit};
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::fs;
@@ -9,6 +9,7 @@ use std::io::{BufRead, BufReader};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 const BAILIWICK: &str = env!("CARGO_BIN_EXE_bailiwick");
 
@@ -21,7 +22,7 @@ fn command(program: &str, bundle: &Bundle, id: &str) -> Command {
 }
 
 fn run(bundle: &Bundle, id: &str) -> Output {
-    command(BAILIWICK, bundle, id).output().unwrap()
+    limit::output(&mut command(BAILIWICK, bundle, id)).unwrap()
 }
 
 fn status(bundle: &Bundle, id: &str) -> i32 {
@@ -221,7 +222,7 @@ fn bad_bundles_are_refused_in_one_line_that_names_the_thing() {
         (broken(&|b| b.config["linux"]["namespaces"][0]["type"] = json!("none")), "linux.namespaces[0].type"),
     ];
     for (bundle, named) in cases {
-        let before = leftovers("bad");
+        let before = leftovers(&bundle, "bad");
         let output = run(&bundle, "bad");
         let line = stderr(&output);
         assert_eq!(output.status.code(), Some(1), "{named}: {line}");
@@ -229,13 +230,14 @@ fn bad_bundles_are_refused_in_one_line_that_names_the_thing() {
             line.starts_with("bailiwick: ") && line.lines().count() == 1 && line.contains(named),
             "{named}: {line}"
         );
-        assert_eq!(leftovers("bad"), before, "{named}");
+        assert_eq!(leftovers(&bundle, "bad"), before, "{named}");
     }
 }
 
-/// Mounts of the host, and control groups of containers whose id begins like this.
-fn leftovers(id: &str) -> (usize, BTreeSet<PathBuf>) {
-    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap().lines().count();
+/// Mounts of the host that this bundle is in, and control groups of containers whose id begins like this.
+fn leftovers(bundle: &Bundle, id: &str) -> (usize, BTreeSet<PathBuf>) {
+    let path = bundle.path().to_string_lossy();
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap().matches(&*path).count();
     let output = Command::new("find")
         .args(["/sys/fs/cgroup", "-type", "d", "-path", &format!("*/{id}*-{}", std::process::id())])
         .output()
@@ -243,19 +245,31 @@ fn leftovers(id: &str) -> (usize, BTreeSet<PathBuf>) {
     (mounts, stdout(&output).lines().map(PathBuf::from).collect())
 }
 
+/// How many runs, eight at a time: `BAILIWICK_RUNS`, or a number that takes a few seconds.
+fn runs() -> usize {
+    std::env::var("BAILIWICK_RUNS").map_or(96, |number| number.parse().expect("BAILIWICK_RUNS is a number"))
+}
+
+/// A program that ends at once may have ended before anybody waits for it.
 #[test]
-fn a_hundred_runs_leave_nothing_and_none_hangs() {
+fn many_short_runs_side_by_side_all_return_and_leave_nothing() {
     let bundle = Bundle::new(&["/bin/true"]).unwrap();
-    let before = leftovers("many");
-    for round in 0..25 {
-        let children: Vec<_> = (0..4)
-            .map(|n| command(BAILIWICK, &bundle, &format!("many-{round}-{n}")).spawn().unwrap())
-            .collect();
-        for mut child in children {
-            assert_eq!(child.wait().unwrap().code(), Some(0));
-        }
-    }
-    assert_eq!(leftovers("many"), before);
+    let before = leftovers(&bundle, "many");
+    let (next, runs) = (AtomicUsize::new(0), runs());
+    let statuses: Vec<Option<i32>> = std::thread::scope(|scope| {
+        let worker = || {
+            let numbers = std::iter::from_fn(|| Some(next.fetch_add(1, Relaxed)).filter(|n| *n < runs));
+            let one = |n| command(BAILIWICK, &bundle, &format!("many-{n}")).status().unwrap().code();
+            numbers.map(one).collect::<Vec<_>>()
+        };
+        let workers = [(); 8].map(|()| scope.spawn(worker));
+        workers.into_iter().flat_map(|worker| worker.join().unwrap()).collect()
+    });
+    // timeout(1) says 124 of a command that it had to end.
+    let hung = statuses.iter().filter(|status| **status == Some(124)).count();
+    assert_eq!((statuses.len(), hung), (runs, 0));
+    assert!(statuses.iter().all(|status| *status == Some(0)), "{statuses:?}");
+    assert_eq!(leftovers(&bundle, "many"), before);
 }
 
 /// A line of runc's that is another one here, and why.
@@ -266,7 +280,7 @@ const KNOWN: &[(&str, &str, &str)] = &[(
 )];
 
 fn lines(program: &str, bundle: &Bundle, name: &str) -> Vec<String> {
-    let output = command(program, bundle, name).output().unwrap();
+    let output = limit::output(&mut command(program, bundle, name)).unwrap();
     [stdout(&output), stderr(&output)].concat().lines().map(str::to_owned).collect()
 }
 

@@ -3,4 +3,5 @@
 pub mod bundle;
 pub mod desk;
 pub mod guest;
+pub mod limit;
 pub mod system;

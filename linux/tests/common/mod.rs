@@ -1,10 +1,12 @@
 //! Containers below a root directory of the test's own.
 #![allow(dead_code, unreachable_pub, reason = "each test program uses its own part of this")]
 
-use bailiwick_tests::bundle::Bundle;
+use bailiwick_tests::{bundle::Bundle, limit};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::time::Timespec;
 use serde_json::Value;
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, PipeReader};
+use std::io::{PipeReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -16,15 +18,35 @@ pub struct Home {
     directory: tempfile::TempDir,
 }
 
+/// How long a container may take to write a line, in seconds.
+const LINE_LIMIT: i64 = 60;
+
 /// What a container writes to its standard output.
-pub struct Lines(BufReader<PipeReader>);
+pub struct Lines {
+    pipe: PipeReader,
+    unread: Vec<u8>,
+}
 
 impl Lines {
-    /// The next line, waiting for it; empty at the end.
+    pub fn new(pipe: PipeReader) -> Self {
+        Lines { pipe, unread: Vec::new() }
+    }
+    /// The next line, waiting for it, but not for ever; empty at the end.
     pub fn next(&mut self) -> String {
-        let mut line = String::new();
-        self.0.read_line(&mut line).unwrap();
-        line.trim_end().to_owned()
+        loop {
+            if let Some(end) = self.unread.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = self.unread.drain(..=end).collect();
+                return text(&line).trim_end().to_owned();
+            }
+            let limit = Timespec { tv_sec: LINE_LIMIT, tv_nsec: 0 };
+            let ready = poll(&mut [PollFd::new(&self.pipe, PollFlags::IN)], Some(&limit)).unwrap();
+            assert_ne!(ready, 0, "no further line within {LINE_LIMIT} s after {:?}", text(&self.unread));
+            let mut bytes = [0; 4096];
+            match self.pipe.read(&mut bytes).unwrap() {
+                0 => return text(&std::mem::take(&mut self.unread)).trim_end().to_owned(),
+                n => self.unread.extend_from_slice(&bytes[..n]),
+            }
+        }
     }
     /// All lines to the end.
     pub fn rest(mut self) -> Vec<String> {
@@ -60,7 +82,7 @@ impl Home {
     }
 
     pub fn run(&self, arguments: &[&str]) -> Output {
-        self.command(arguments).output().unwrap()
+        limit::output(&mut self.command(arguments)).unwrap()
     }
 
     /// Standard output of a command that must succeed.
@@ -86,7 +108,7 @@ impl Home {
         let mut command = self.command(arguments);
         let status = command.stdout(writer).stderr(File::create(&errors).unwrap()).status().unwrap();
         drop(command);
-        (status.code(), Lines(BufReader::new(reader)), fs::read_to_string(errors).unwrap())
+        (status.code(), Lines::new(reader), fs::read_to_string(errors).unwrap())
     }
 
     /// A created container.
