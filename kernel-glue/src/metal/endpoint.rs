@@ -6,6 +6,7 @@ use super::sys;
 use crate::port::{Delivery, Port, ReplyToken};
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
 use bailiwick_abi::{Call, CapabilityWord, Error, Handle, Kind, Rights, Transfer};
 use bailiwick_protocol::frame::FRAME_MAX;
 use bailiwick_protocol::id::Badge;
@@ -26,12 +27,23 @@ pub struct EndpointPort {
     current: Option<ReplyToken>,
     next: u64,
     parked: BTreeMap<ReplyToken, Handle>,
+    /// Badges that were to be minted for an answer that could not be given: nobody ever held them.
+    unheld: Vec<Badge>,
+}
+
+/// Which badges are asked for that nobody holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum GoneOf {
+    /// Those whose capability did not get to its caller with an answer: no system call is made to know them.
+    Answers,
+    /// Those the kernel tells of as well.
+    All,
 }
 
 /// What arrived at the endpoint.
 #[derive(Debug)]
 pub enum Arrival<'a> {
-    /// Something happened to a container: events are to be taken.
+    /// Something happened to a container, or nobody holds some badge any more: both are to be taken.
     Event,
     /// A call on a badged capability.
     Call(Delivery<'a, Directory>),
@@ -40,22 +52,25 @@ pub enum Arrival<'a> {
 }
 
 impl Endpoint {
-    /// Receives on `handle` (`READ`, `CREATE`, `WRITE` and `GRANT`, to mint from); bits of `events` interrupt it.
+    /// Receives on `handle` (`READ`, `CREATE`, `WRITE` and `GRANT`, to mint from); bits of `events` interrupt it, and the
+    /// kernel sets those in `gone` when nobody holds some badge any more ([`EndpointPort::take_gone`]).
     ///
     /// # Errors
     /// The kernel's reason.
     pub fn new(
         handle: Handle,
         events: Handle,
+        gone: u64,
         messages: Messages,
     ) -> Result<(Endpoint, EndpointPort), Error> {
-        sys::bind(events, handle)?;
+        sys::bind(events, handle, gone)?;
         let port = EndpointPort {
             endpoint: handle,
             messages: messages.clone(),
             current: None,
             next: 1,
             parked: BTreeMap::new(),
+            unheld: Vec::new(),
         };
         Ok((Endpoint { handle, messages, room: Box::new([0; FRAME_MAX]) }, port))
     }
@@ -99,6 +114,15 @@ impl EndpointPort {
             self.parked.insert(token, handle);
         }
     }
+
+    /// The next badge that nobody holds any more, each once. One that was revoked is not told. To be asked after every call and event until there is none.
+    pub fn take_gone(&mut self, arrived: GoneOf) -> Option<Badge> {
+        let unheld = self.unheld.pop();
+        match arrived {
+            GoneOf::Answers => unheld,
+            GoneOf::All => unheld.or_else(|| sys::take_badge(self.endpoint).map(Badge)),
+        }
+    }
 }
 
 impl Port for EndpointPort {
@@ -109,15 +133,22 @@ impl Port for EndpointPort {
         } else {
             match self.parked.remove(&token) {
                 Some(handle) => handle,
-                None => return,
+                None => {
+                    self.unheld.extend(mint);
+                    return;
+                }
             }
         };
         let rights = Rights::WRITE.with(Rights::GRANT);
         // Without a slot for it the client is told that the reply brought no capability.
         let minted = mint.and_then(|badge| sys::derive(self.endpoint, rights, badge.0).ok());
+        if minted.is_none() {
+            self.unheld.extend(mint);
+        }
         let word = minted.map(|handle| CapabilityWord::new(handle, rights, Transfer::Move));
         if self.messages.reply(handle, frame, word.as_slice()).is_err() {
-            // The caller is gone or takes no capabilities. It is told at least that there is no answer.
+            // The caller is gone or takes no capabilities. It is told at least that there is no answer, and the kernel
+            // tells that nobody holds the badge.
             minted.into_iter().for_each(sys::delete);
             if handle != Handle(0) {
                 sys::delete(handle);

@@ -22,6 +22,6 @@ mod sys;
 mod work;
 
 pub use channel::{Directory, EndpointChannel};
-pub use endpoint::{Arrival, Endpoint, EndpointPort};
+pub use endpoint::{Arrival, Endpoint, EndpointPort, GoneOf};
 pub use glue::{Authority, Metal};
 pub use messages::Messages;

@@ -74,10 +74,16 @@ pub(super) fn revoke_badge(endpoint: Handle, badge: u64) {
     let _ = unsafe { call(Call::RevokeBadge, &[endpoint.0, badge]) };
 }
 
-/// Binds a notification to an endpoint.
-pub(super) fn bind(notification: Handle, endpoint: Handle) -> Result<(), Error> {
+/// Binds a notification to an endpoint; `gone` are the bits that the end of a badge sets.
+pub(super) fn bind(notification: Handle, endpoint: Handle, gone: u64) -> Result<(), Error> {
     // SAFETY: no memory is involved.
-    unsafe { call(Call::Bind, &[notification.0, endpoint.0]) }.map(drop)
+    unsafe { call(Call::Bind, &[notification.0, endpoint.0, gone]) }.map(drop)
+}
+
+/// The next badge of an endpoint that nobody holds any more, if there is one.
+pub(super) fn take_badge(endpoint: Handle) -> Option<u64> {
+    // SAFETY: no memory is involved.
+    unsafe { call(Call::TakeBadge, &[endpoint.0]) }.ok().map(|results| results[0])
 }
 
 /// Waits until the notification has bits, and takes them.

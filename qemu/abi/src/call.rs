@@ -43,7 +43,8 @@ calls! {
     /// Waits until a notification (`READ`) has bits, or for the deadline (0 is now, `u64::MAX` is none), takes them
     /// and returns them: 0 if it was the deadline.
     Wait = 8;
-    /// Binds a notification (`READ`) to an endpoint (`READ`): whoever receives there is also woken by its bits.
+    /// Binds a notification (`READ`) to an endpoint (`READ`): whoever receives there is also woken by its bits. The third
+    /// argument, unless it is 0, are bits that the kernel sets when nobody holds some badge of the endpoint any more.
     Bind = 9;
 
     /// A narrower capability: handle, rights, badge. The badge (0 is none) can be set only on an endpoint without
@@ -53,10 +54,14 @@ calls! {
     Delete = 11;
     /// Deletes everything derived from a capability, wherever it is.
     Revoke = 12;
-    /// Deletes everything derived from an unbadged endpoint capability (`CREATE`) that has this badge.
+    /// Deletes everything derived from an unbadged endpoint capability (`CREATE`) that has this badge. If the badge ends
+    /// with that, `TakeBadge` does not give it.
     RevokeBadge = 13;
     /// Kind and rights of a capability, and its badge if it is an endpoint's.
     Inspect = 14;
+    /// The next badge that nobody holds any more, of an endpoint (`READ` and `CREATE`) whose `Bind` asked for it. Each
+    /// is given once; `WOULD_BLOCK` if there is none.
+    TakeBadge = 15;
 
     /// A new endpoint. Returns the capability with all rights.
     EndpointCreate = 20;
@@ -89,7 +94,7 @@ calls! {
     ProcessUsage = 36;
     /// Ends the calling process: status.
     Exit = 37;
-    /// A further thread: entry address, stack top, argument.
+    /// A further thread: entry address, stack top, argument. A process has 64 at most (`FULL`).
     ThreadCreate = 38;
     /// Ends the calling thread.
     ThreadExit = 39;

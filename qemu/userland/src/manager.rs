@@ -4,7 +4,7 @@
 //! endpoint itself, without a badge, is whoever made it: that caller gets the capability on the root factory, once.
 
 use crate::slots::manager as slot;
-use bailiwick_kernel_glue::metal::{Arrival, Authority, Endpoint, EndpointPort, Messages, Metal};
+use bailiwick_kernel_glue::metal::{Arrival, Authority, Endpoint, EndpointPort, GoneOf, Messages, Metal};
 use bailiwick_kernel_glue::{KernelGlue, Port, ReplyToken};
 use bailiwick_protocol::error::{ErrorReply, Refusal, RefusalCode};
 use bailiwick_protocol::frame::{FRAME_MAX, Tag};
@@ -12,15 +12,22 @@ use bailiwick_protocol::id::Badge;
 use bailiwick_protocol::message::{Reply, Waiting};
 use bailiwick_server::{Limits, Manager, Policy};
 
+/// The bit of its notification that events of containers set,
+const CONTAINERS: u64 = 1;
+/// and the one that says that nobody holds some badge any more.
+const BADGE_ENDED: u64 = 2;
+
 /// Runs until nobody can call any more.
 pub fn main(_: &str) -> u8 {
     let Ok(messages) = Messages::new() else { return 1 };
-    let Ok((endpoint, port)) = Endpoint::new(slot::ENDPOINT, slot::EVENTS, messages) else { return 1 };
+    let Ok((endpoint, port)) = Endpoint::new(slot::ENDPOINT, slot::EVENTS, BADGE_ENDED, messages) else {
+        return 1;
+    };
     let glue = Metal::new(Authority {
         group: slot::GROUP,
         host: slot::ROOT,
         events: slot::EVENTS,
-        bits: 1,
+        bits: CONTAINERS,
         console: slot::CONSOLE,
         clock: slot::CLOCK,
     });
@@ -37,8 +44,10 @@ fn serve(
 ) -> u8 {
     let mut unclaimed = Some(root);
     loop {
+        let mut gone = GoneOf::Answers;
         match endpoint.receive(&mut port) {
             Ok(Arrival::Event) => {
+                gone = GoneOf::All;
                 while let Some(event) = glue.next_event(Waiting::No) {
                     manager.event(&mut glue, &mut port, event);
                 }
@@ -49,6 +58,9 @@ fn serve(
             }
             Ok(Arrival::Unbadged(token)) => claim(&mut port, token, unclaimed.take()),
             Err(_) => return 0,
+        }
+        while let Some(badge) = port.take_gone(gone) {
+            manager.closed(&mut glue, &mut port, badge);
         }
     }
 }

@@ -16,6 +16,7 @@
 //! object nobody holds) is put on a list, and the kernel acts on it before it does
 //! anything else.
 
+mod badge;
 mod space;
 #[cfg(test)]
 mod tests;
@@ -31,6 +32,7 @@ use crate::vfs::FileId;
 use alloc::collections::{BTreeMap, VecDeque};
 use bailiwick_abi::{Kind, Rights};
 
+pub use badge::BADGES_MAX;
 pub(crate) use transfer::{Passed, Wanted};
 
 /// A capability space, by position.
@@ -114,13 +116,18 @@ impl Capability {
 /// What went, for the kernel to act on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Gone {
-    /// A capability: whoever waits by it must look again.
-    Capability(NodeId, Object),
+    /// One or more capabilities to it: whoever waits by one must look again.
+    Capability(Object),
     /// The last capability with which one could receive there.
     Readers(EndpointId),
+    /// The last capability with some badge of a watched endpoint, whose list of ended badges was empty.
+    Badge(EndpointId),
     /// The last capability to it.
     Object(Object),
 }
+
+/// Most entries that the end of one capability puts on the list of what went: one of each kind.
+const GONE_EACH: usize = 4;
 
 /// How many capabilities an object has.
 #[derive(Clone, Copy, Debug, Default)]
@@ -128,6 +135,15 @@ struct Holders {
     all: u32,
     /// Those with `READ`.
     readers: u32,
+    loss: Loss,
+}
+
+/// Whether it is on the list of what went that a capability to an object did: once is enough, however many did.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+enum Loss {
+    #[default]
+    None,
+    Listed,
 }
 
 /// All capabilities.
@@ -137,6 +153,8 @@ pub struct Capabilities {
     spaces: Arena<space::Space>,
     holders: BTreeMap<Object, Holders>,
     gone: VecDeque<Gone>,
+    /// Endpoints whose receiver wants to be told when a badge is held by nobody any more.
+    watched: BTreeMap<EndpointId, badge::Watched>,
 }
 
 impl Capabilities {
@@ -154,19 +172,32 @@ impl Capabilities {
     }
     /// The next thing that went and was not yet acted on.
     pub(crate) fn next_gone(&mut self) -> Option<Gone> {
-        self.gone.pop_front()
+        let gone = self.gone.pop_front();
+        if let Some(Gone::Capability(object)) = gone
+            && let Some(holders) = self.holders.get_mut(&object)
+        {
+            holders.loss = Loss::None;
+        }
+        gone
     }
 
     fn count_in(&mut self, capability: Capability) {
+        // Whatever this capability's end will have to list has its place from now on: ends allocate nothing.
+        let needed = (self.nodes.len() + 1) * GONE_EACH;
+        self.gone.reserve(needed.saturating_sub(self.gone.len()));
+        self.count_badge_in(capability);
         let holders = self.holders.entry(capability.object).or_default();
         holders.all += 1;
         holders.readers += u32::from(capability.rights.contains(Rights::READ));
     }
-    fn count_out(&mut self, node: NodeId, capability: Capability) {
+    fn count_out(&mut self, capability: Capability) {
         let object = capability.object;
-        self.gone.push_back(Gone::Capability(node, object));
+        self.count_badge_out(capability);
         let Some(holders) = self.holders.get_mut(&object) else { return };
         holders.all = holders.all.saturating_sub(1);
+        if core::mem::replace(&mut holders.loss, Loss::Listed) == Loss::None {
+            self.gone.push_back(Gone::Capability(object));
+        }
         if capability.rights.contains(Rights::READ) {
             self.count_out_reader(object);
         }

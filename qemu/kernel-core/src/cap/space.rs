@@ -1,5 +1,6 @@
 //! Spaces: numbered slots, each counting its contents.
 
+use super::badge::Telling;
 use super::{Capabilities, Capability, NodeId, Object, SpaceId};
 use alloc::vec::Vec;
 use bailiwick_abi::{Error, Handle, Kind, Rights, SLOTS_MAX, SLOTS_WELL_KNOWN};
@@ -213,7 +214,7 @@ impl Capabilities {
     ///
     /// # Errors
     /// `BAD_HANDLE`; `DENIED` for a badge without `CREATE`; `WRONG_KIND` for a badge on what has one or is no endpoint,
-    /// and for a reply, of which there is one; `FULL`.
+    /// and for a reply, of which there is one; `FULL`, also of badges of a watched endpoint.
     pub fn derive(
         &mut self,
         space: SpaceId,
@@ -226,9 +227,12 @@ impl Capabilities {
         let badge = match (from.object, badge) {
             (Object::Reply(_), _) => return Err(Error::WRONG_KIND),
             (_, 0) => from.badge,
-            (Object::Endpoint(_), badge) if from.badge == 0 => {
+            (Object::Endpoint(endpoint), badge) if from.badge == 0 => {
                 if !from.rights.contains(Rights::CREATE) {
                     return Err(Error::DENIED);
+                }
+                if !self.has_room_for_badge(endpoint, badge) {
+                    return Err(Error::FULL);
                 }
                 badge
             }
@@ -264,7 +268,8 @@ impl Capabilities {
             self.drop_node(node);
         }
     }
-    /// Deletes everything derived from an endpoint's capability that has this badge.
+    /// Deletes everything derived from an endpoint's capability that has this badge. That the badge has ended with it is
+    /// told to nobody.
     ///
     /// # Errors
     /// `BAD_HANDLE`; `WRONG_KIND` if it is no endpoint's or has a badge itself; `DENIED` without `CREATE`; `RANGE` for
@@ -272,17 +277,19 @@ impl Capabilities {
     pub fn revoke_badge(&mut self, space: SpaceId, handle: Handle, badge: u64) -> Result<(), Error> {
         let node = self.node(space, handle)?;
         let found = self.look(space, handle)?;
-        match found.object {
-            Object::Endpoint(_) if found.badge == 0 => {}
+        let endpoint = match found.object {
+            Object::Endpoint(endpoint) if found.badge == 0 => endpoint,
             _ => return Err(Error::WRONG_KIND),
-        }
+        };
         if !found.rights.contains(Rights::CREATE) {
             return Err(Error::DENIED);
         }
         if badge == 0 {
             return Err(Error::RANGE);
         }
+        self.set_telling(endpoint, badge, Telling::No);
         self.drop_badged(node, badge);
+        self.set_telling(endpoint, badge, Telling::Yes);
         Ok(())
     }
 }

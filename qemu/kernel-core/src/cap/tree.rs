@@ -14,6 +14,12 @@ pub(super) struct Node {
     place: Option<(SpaceId, u32)>,
 }
 
+impl Node {
+    pub(super) fn capability(&self) -> Capability {
+        self.capability
+    }
+}
+
 impl Capabilities {
     fn at(&self, id: NodeId) -> Option<&Node> {
         self.nodes.get(id.0)
@@ -110,7 +116,7 @@ impl Capabilities {
         {
             space.empty(slot);
         }
-        self.count_out(id, node.capability);
+        self.count_out(node.capability);
     }
 
     /// Every node of an object.

@@ -2,15 +2,15 @@
 
 use super::endpoint::Side;
 use super::{EndpointId, NotificationId, Stage};
-use crate::cap::NodeId;
+use crate::cap::Object;
 use crate::hw::Hw;
 use crate::kernel::Kernel;
 use crate::thread::ThreadId;
 use bailiwick_abi::Error;
 
 impl<H: Hw> Kernel<H> {
-    /// A capability to an endpoint went: who waits there by it does not any more.
-    pub(crate) fn endpoint_lost(&mut self, endpoint: EndpointId, lost: NodeId) {
+    /// Capabilities to an endpoint went: who waits there by one of them does not any more.
+    pub(crate) fn endpoint_lost(&mut self, endpoint: EndpointId) {
         for side in [Side::Callers, Side::Receivers] {
             let mut at = self.first_in(endpoint, side);
             while let Some(id) = at {
@@ -19,7 +19,7 @@ impl<H: Hw> Kernel<H> {
                     Stage::Calling { via, .. } | Stage::Receiving { via, .. } => via,
                     _ => continue,
                 };
-                if via == lost {
+                if self.caps.capability(via).is_none_or(|found| found.object != Object::Endpoint(endpoint)) {
                     self.unqueue(endpoint, side, id);
                     self.fail(id, Error::REVOKED);
                 }
@@ -38,9 +38,18 @@ impl<H: Hw> Kernel<H> {
     /// Nobody holds an endpoint any more.
     pub(crate) fn endpoint_gone(&mut self, endpoint: EndpointId) {
         self.endpoint_deaf(endpoint);
+        self.caps.forget_badges(endpoint);
         let bound = self.ipc.endpoints.remove(endpoint.0).and_then(|found| found.bound);
         if let Some(found) = bound.and_then(|id| self.ipc.notifications.get_mut(id.0)) {
             found.bound = None;
+        }
+    }
+
+    /// A badge of an endpoint has ended, the first since its receiver took the last one: the receiver is told.
+    pub(crate) fn tell_of_badge(&mut self, endpoint: EndpointId) {
+        let bits = self.caps.badge_bits(endpoint);
+        if let Some(id) = self.ipc.endpoints.get(endpoint.0).and_then(|found| found.bound) {
+            self.signal_notification(id, bits);
         }
     }
 

@@ -17,6 +17,8 @@
 //! An endpoint's queues are first come, first served. A caller that waits in one is thrown out when the capability
 //! it used is deleted (`REVOKED`), or when nobody is left who could receive (`PEER_GONE`).
 
+#[cfg(test)]
+mod badges;
 mod endpoint;
 mod gone;
 mod message;

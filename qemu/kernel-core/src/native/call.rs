@@ -67,6 +67,7 @@ impl<H: Hw> Call<'_, H> {
             Number::Signal => self.signal(),
             Number::Wait => self.wait(),
             Number::Bind => self.bind(),
+            Number::TakeBadge => self.take_badge(),
             Number::Derive => self.derive(),
             Number::Delete => self.delete(),
             Number::Revoke => self.revoke(),

@@ -109,8 +109,18 @@ impl<H: Hw> Call<'_, H> {
     pub(super) fn bind(&mut self) -> Outcome {
         let id = self.notification(0, Rights::READ)?;
         let endpoint = self.endpoint(1, Rights::READ)?;
+        let bits = self.arg(2);
+        self.k.room()?;
         self.k.bind(id, endpoint)?;
+        if bits != 0 && self.k.caps.watch_badges(endpoint, bits)? {
+            self.k.signal_notification(id, bits);
+        }
         Ok(NOTHING)
+    }
+    pub(super) fn take_badge(&mut self) -> Outcome {
+        let endpoint = self.endpoint(0, Rights::READ.with(Rights::CREATE))?;
+        let badge = self.k.caps.take_badge(endpoint).ok_or(Error::WOULD_BLOCK)?;
+        Ok([badge, 0, 0])
     }
 
     // ---- capabilities --------------------------------------------------------------------------------------------

@@ -28,7 +28,7 @@ pub mod testing;
 mod tests;
 
 pub use host::Host;
-pub use process::TEXT_MAX;
+pub use process::{TEXT_MAX, THREADS_MAX};
 pub use sweep::Sweeping;
 
 use crate::cap::SpaceId;

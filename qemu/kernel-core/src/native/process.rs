@@ -21,6 +21,9 @@ use bailiwick_protocol::message::Exit;
 
 /// Most bytes of the text a process is started with.
 pub const TEXT_MAX: usize = 64 << 10;
+/// Most threads of a native process: how many calls it can have under way, and how much of what waits elsewhere, such as
+/// slots for rights to answer, it can fill.
+pub const THREADS_MAX: usize = 64;
 /// Bytes of a first thread's stack, and what follows it at the end of the address space.
 const STACK: u64 = 1 << 20;
 
@@ -128,6 +131,9 @@ impl<H: Hw> Call<'_, H> {
         // Where it begins is loaded into the instruction pointer: no address but a user's may come there.
         if self.arg(0) >= USER_END || self.arg(1) >= USER_END {
             return Err(Error::BAD_ADDRESS.into());
+        }
+        if self.k.processes.get(self.process).is_some_and(|own| own.threads.len() >= THREADS_MAX) {
+            return Err(Error::FULL.into());
         }
         let thread =
             self.k.create_thread(self.process, context, ThreadBody::Native(NativeThread::default()))?;

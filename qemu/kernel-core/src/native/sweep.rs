@@ -27,12 +27,13 @@ impl<H: Hw> Kernel<H> {
         }
         while let Some(gone) = self.caps.next_gone() {
             match gone {
-                Gone::Capability(node, Object::Endpoint(id)) => self.endpoint_lost(id, node),
-                Gone::Capability(_, Object::Notification(id)) => self.wake(Channel::Notification(id.0)),
-                Gone::Capability(_, Object::Process(id)) => self.wake(Channel::Process(id)),
-                Gone::Capability(_, Object::Console) => self.wake(Channel::Console),
-                Gone::Capability(..) => {}
+                Gone::Capability(Object::Endpoint(id)) => self.endpoint_lost(id),
+                Gone::Capability(Object::Notification(id)) => self.wake(Channel::Notification(id.0)),
+                Gone::Capability(Object::Process(id)) => self.wake(Channel::Process(id)),
+                Gone::Capability(Object::Console) => self.wake(Channel::Console),
+                Gone::Capability(_) => {}
                 Gone::Readers(id) => self.endpoint_deaf(id),
+                Gone::Badge(id) => self.tell_of_badge(id),
                 Gone::Object(object) => self.object_gone(object),
             }
         }

@@ -391,3 +391,17 @@ fn words_of_containers_mean_one_thing() {
     let made_up = w.call(init.thread, Call::ContainerStep, [Handle::first(1).0, PAGES, 1, 0, 0, 0]);
     assert_eq!(back(made_up), code(Error::WRONG_KIND));
 }
+
+#[test]
+fn a_process_has_a_bounded_number_of_threads() {
+    let mut w = World::new();
+    let (actor, other) = (w.actor(), w.actor());
+    for _ in 1..super::THREADS_MAX {
+        assert_eq!(back(w.call(actor.thread, Call::ThreadCreate, [0x1000, 0x2000, 0, 0, 0, 0])), OK);
+    }
+    assert_eq!(
+        back(w.call(actor.thread, Call::ThreadCreate, [0x1000, 0x2000, 0, 0, 0, 0])),
+        code(Error::FULL)
+    );
+    assert_eq!(back(w.call(other.thread, Call::ThreadCreate, [0x1000, 0x2000, 0, 0, 0, 0])), OK);
+}
