@@ -25,6 +25,8 @@ pub use call::CallError;
 pub use json::StateError;
 
 use bailiwick_protocol::channel::{Channel, ReplyBuffer};
+use bailiwick_protocol::error::{Refusal, RefusalCode};
+use bailiwick_protocol::id::GrantHandle;
 use bailiwick_protocol::message::*;
 use bailiwick_protocol::rights::Rights;
 use bailiwick_protocol::{VERSION_MAX, VERSION_MIN};
@@ -69,9 +71,27 @@ macro_rules! any_object {
             /// # Errors
             /// [`CallError`]; a refusal if this capability does not hold `DERIVE`.
             pub fn derive(&self, rights: Rights) -> Result<Self, CallError<C::Error>> {
-                let request = Request::Derive(Derive { rights });
-                call_for_capability::<C, ()>(&self.channel, request, None)
-                    .map(|(_, channel)| Self::new(channel))
+                self.derive_with(Derive::new(rights)).map(|(_, derived)| derived)
+            }
+            /// A copy on these terms, to hand on, and what it is known by for [`Self::revoke_one`].
+            ///
+            /// # Errors
+            /// [`CallError`]; a refusal if this capability does not hold `DERIVE`.
+            pub fn derive_with(&self, terms: Derive) -> Result<(GrantHandle, Self), CallError<C::Error>> {
+                let request = Request::Derive(terms);
+                let (reply, channel) = call_for_capability::<C, DeriveReply>(&self.channel, request, None)?;
+                Ok((reply.handle, Self::new(channel)))
+            }
+            /// Ends one capability derived from this one, and everything derived from that. `path` names it: a handle
+            /// from this capability, then one from the capability that names, and so on, at most [`PATH_MAX`].
+            ///
+            /// # Errors
+            /// [`CallError`]; a refusal if nothing is named so, or it has ended already.
+            pub fn revoke_one(&self, path: &[GrantHandle]) -> Result<(), CallError<C::Error>> {
+                // No path that is longer names anything shorter.
+                let too_long = || Refusal::new(RefusalCode::BadValue, "path: too long");
+                let path = GrantPath::new(path).ok_or_else(|| CallError::Reply(too_long().into()))?;
+                done(&self.channel, Request::RevokeOne(RevokeOne { path }))
             }
             /// Ends everything that was derived from this capability. Safe to repeat.
             ///

@@ -28,6 +28,13 @@ impl Badge {
     }
 }
 
+/// What the holder of a capability knows a capability derived from it by.
+///
+/// It is no authority: it means something only beside the capability that it was derived from, to take the derived one
+/// back. Numbered for each capability by itself and never used again.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+pub struct GrantHandle(pub u64);
+
 /// A container id that was checked: 1 to [`ID_MAX`] bytes of `[A-Za-z0-9_+.-]`, the first one not a dot.
 ///
 /// This is runc's alphabet (libcontainer `validateID`), with crun's rule on the first character.

@@ -29,7 +29,7 @@ pub mod rights;
 pub mod signal;
 
 pub use error::{ErrorReply, FrameError, KernelFault, Refusal, RefusalCode};
-pub use id::{Badge, ContainerId, IdError};
+pub use id::{Badge, ContainerId, GrantHandle, IdError};
 pub use op::Op;
 pub use rights::Rights;
 

@@ -3,7 +3,7 @@
 //! Everything here borrows from the frame: decoding copies nothing, allocates nothing and takes time linear in
 //! the frame. No sequence has elements of size zero, so a claimed length cannot drive a loop by itself.
 
-use crate::id::ContainerId;
+use crate::id::{ContainerId, GrantHandle};
 use crate::op::ObjectKind;
 use crate::rights::Rights;
 use serde::{Deserialize, Serialize};
@@ -45,13 +45,79 @@ pub struct Description {
     pub depth: u16,
     /// On a factory, how many more containers fit its quota.
     pub containers_left: Option<u32>,
+    /// In how long it ends by itself; none if it does not.
+    pub lifetime: Option<Nanos>,
+    /// How many calls that need a right it is good for; none if for any number.
+    pub uses: Option<u32>,
 }
 
-/// `Derive`: the rights to keep; rights the sender does not hold are not added.
+/// `Derive`: what to keep; nothing that the sender does not hold is added.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Derive {
     /// Mask put over the sender's rights.
     pub rights: Rights,
+    /// In how long the copy, and whatever is derived from it, ends by itself, if not earlier.
+    pub lifetime: Option<Nanos>,
+    /// How many calls that need a right the copy, and whatever is derived from it, is good for.
+    pub uses: Option<u32>,
+}
+
+impl Derive {
+    /// A copy with at most these rights, good as long and as often as the sender's own.
+    pub const fn new(rights: Rights) -> Self {
+        Derive { rights, lifetime: None, uses: None }
+    }
+}
+
+/// Reply to `Derive`; the capability comes beside it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct DeriveReply {
+    /// What the sender knows the new capability by, to take it back alone.
+    pub handle: GrantHandle,
+}
+
+/// Most handles in one [`GrantPath`].
+pub const PATH_MAX: usize = 16;
+
+/// Names a capability from another one down: a handle that `Derive` on that one gave, then one that `Derive` on the
+/// capability so named gave, and so on. At most [`PATH_MAX`] long.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(from = "heapless::Vec<GrantHandle, PATH_MAX>", into = "heapless::Vec<GrantHandle, PATH_MAX>")]
+pub struct GrantPath {
+    handles: [GrantHandle; PATH_MAX],
+    len: usize,
+}
+
+impl GrantPath {
+    /// The path along these handles; none if they are too many.
+    pub fn new(path: &[GrantHandle]) -> Option<Self> {
+        let mut handles = [GrantHandle(0); PATH_MAX];
+        handles.get_mut(..path.len())?.copy_from_slice(path);
+        Some(GrantPath { handles, len: path.len() })
+    }
+    /// Its handles, the first one first.
+    pub fn as_slice(&self) -> &[GrantHandle] {
+        self.handles.get(..self.len).unwrap_or_default()
+    }
+}
+impl From<heapless::Vec<GrantHandle, PATH_MAX>> for GrantPath {
+    fn from(path: heapless::Vec<GrantHandle, PATH_MAX>) -> Self {
+        let mut handles = [GrantHandle(0); PATH_MAX];
+        handles.iter_mut().zip(&path).for_each(|(to, from)| *to = *from);
+        GrantPath { handles, len: path.len() }
+    }
+}
+impl From<GrantPath> for heapless::Vec<GrantHandle, PATH_MAX> {
+    fn from(path: GrantPath) -> Self {
+        path.as_slice().iter().copied().collect()
+    }
+}
+
+/// `RevokeOne`: which of the capabilities derived from the sender's, directly or further down.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct RevokeOne {
+    /// From the sender's capability down; not empty.
+    pub path: GrantPath,
 }
 
 /// Where a process's standard streams go.
@@ -386,6 +452,7 @@ pub enum Request<'a> {
     Revoke,
     Drop,
     Sync,
+    RevokeOne(RevokeOne),
     Create(Create<'a>),
     List(Page),
     Lookup(Lookup<'a>),
@@ -417,6 +484,7 @@ pub enum Reply<'a> {
     Done,
     Hello(HelloReply),
     Description(Description),
+    Derive(DeriveReply),
     State(State<'a>),
     Annotation(AnnotationReply<'a>),
     List(ListPage),

@@ -84,6 +84,8 @@ operations! {
     Drop = 4, Any, Rights::empty();
     /// Answered once every earlier revocation is complete.
     Sync = 5, Any, Rights::empty();
+    /// Ends one capability derived from this one, directly or further down, with everything derived from it.
+    RevokeOne = 6, Any, Rights::DERIVE;
 
     /// Makes a container from the bundle whose directory capability comes with the call. Replies when its first
     /// process waits at the gate, with a capability on it.

@@ -3,7 +3,7 @@
 
 use bailiwick_protocol::error::{Detail, Errno, ErrorReply, FrameError, KernelFault, Refusal, RefusalCode};
 use bailiwick_protocol::frame::{FRAME_MAX, Tag, decode_reply};
-use bailiwick_protocol::id::ContainerId;
+use bailiwick_protocol::id::{ContainerId, GrantHandle};
 use bailiwick_protocol::message::*;
 use bailiwick_protocol::op::{ObjectKind, Op};
 use bailiwick_protocol::rights::Rights;
@@ -18,15 +18,20 @@ fn exec() -> Exec<'static> {
     Exec { args: "ps\0-a\0", env: "A=b\0", cwd: Some("/"), user: Some((1000, 100)), stdio: Stdio::Log }
 }
 
+fn path() -> GrantPath {
+    GrantPath::new(&[GrantHandle(1 << 32), GrantHandle(300)]).unwrap()
+}
+
 /// One request for each operation, with its bytes.
 fn requests() -> Vec<(Request<'static>, &'static str)> {
     vec![
         (Request::Hello(Hello { version_min: 1, version_max: 1 }), "000001020101"),
         (Request::Describe, "01000102"),
-        (Request::Derive(Derive { rights: Rights::INSPECT | Rights::DERIVE }), "020001028120"),
+        (Request::Derive(Derive::new(Rights::INSPECT | Rights::DERIVE)), "0200010281200000"),
         (Request::Revoke, "03000102"),
         (Request::Drop, "04000102"),
         (Request::Sync, "05000102"),
+        (Request::RevokeOne(RevokeOne { path: path() }), "06000102028080808010ac02"),
         (
             Request::Create(Create { id: "web", bundle: "/b", stdio: Stdio::Console }),
             "1000010203776562022f6201",
@@ -137,13 +142,20 @@ fn replies() -> Vec<(Reply<'static>, &'static str)> {
         annotations: 2,
     };
     let hello = HelloReply { version_min: 1, version_max: 1, frame_max: 4096, schema: 5 };
-    let description =
-        Description { kind: ObjectKind::Factory, rights: Rights::LIST, depth: 1, containers_left: Some(3) };
+    let description = Description {
+        kind: ObjectKind::Factory,
+        rights: Rights::LIST,
+        depth: 1,
+        containers_left: Some(3),
+        lifetime: Some(Nanos(300)),
+        uses: None,
+    };
     let statistics = Statistics { memory: 4096, memory_limit: Some(8192), pids: 1, ..Statistics::default() };
     vec![
         (Reply::Done, "00000102"),
         (Reply::Hello(hello), "000001020101802005"),
-        (Reply::Description(description), "0000010200800801 0103"),
+        (Reply::Description(description), "0000010200800801 010301ac0200"),
+        (Reply::Derive(DeriveReply { handle: GrantHandle(300) }), "00000102ac02"),
         (Reply::State(state), "0000010205312e332e3003776562040 0022f62010109ac0202"),
         (Reply::Annotation(AnnotationReply { key: "k", value: "v" }), "00000102016b0176"),
         (Reply::List(list), "00000102010377656202010700 0101"),

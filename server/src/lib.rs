@@ -35,6 +35,6 @@ pub use error::KernelError;
 pub use grant::Grants;
 pub use lifecycle::{LifecycleEvent, OciLifecycleState};
 pub use loopback::{Loopback, LoopbackChannel};
-pub use manager::{Limits, Manager};
+pub use manager::{Leftover, Limits, Manager};
 pub use oci::{ConfigError, OciConfig, ValidConfig};
 pub use plan::Policy;

@@ -4,7 +4,7 @@
 //! badge; then the kernel's events are pumped until the call's reply is there, so a call that waits for the kernel
 //! waits here. Dropping a channel gives its capability up.
 
-use crate::manager::{Limits, Manager};
+use crate::manager::{Leftover, Limits, Manager};
 use crate::plan::Policy;
 use alloc::collections::BTreeMap;
 use alloc::rc::Rc;
@@ -72,7 +72,13 @@ impl<G: KernelGlue> Shared<G> {
     fn event(&mut self, waiting: Waiting) -> Option<()> {
         let event = self.glue.next_event(waiting)?;
         self.manager.event(&mut self.glue, &mut self.inbox, event);
+        self.finish();
         Some(())
+    }
+
+    /// Nobody else is kept waiting here, so no work is left over.
+    fn finish(&mut self) {
+        while self.manager.sweep(&mut self.glue, &mut self.inbox) == Leftover::Some {}
     }
 
     fn call(
@@ -86,6 +92,7 @@ impl<G: KernelGlue> Shared<G> {
         let capabilities = usize::from(directory.is_some());
         let delivery = Delivery { badge, frame, directory, capabilities, token };
         self.manager.deliver(&mut self.glue, &mut self.inbox, delivery);
+        self.finish();
         loop {
             if let Some(answered) = self.inbox.answers.remove(&token) {
                 return Ok(answered);
@@ -181,6 +188,7 @@ impl<G: KernelGlue> Drop for LoopbackChannel<G> {
         if let Ok(mut shared) = self.shared.try_borrow_mut() {
             let Shared { manager, glue, inbox, .. } = &mut *shared;
             manager.closed(glue, inbox, self.badge);
+            shared.finish();
         }
     }
 }

@@ -9,7 +9,7 @@ use bailiwick_protocol::error::ErrorReply;
 use bailiwick_protocol::frame::{FRAME_MAX, Tag, decode_reply, tag_of};
 use bailiwick_protocol::id::Badge;
 use bailiwick_protocol::message::{Request, Waiting};
-use bailiwick_server::{Limits, Manager, Policy};
+use bailiwick_server::{Leftover, Limits, Manager, Policy};
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -132,8 +132,13 @@ impl Desk {
         self.send_bytes(badge, frame, directory.cloned(), usize::from(directory.is_some()))
     }
 
-    /// Gives the manager the next kernel event; none if there was none.
+    /// Lets the manager do a piece of what it has left over or, if that is nothing, gives it the next kernel event. None
+    /// if there was neither.
     pub fn pump(&mut self, waiting: Waiting) -> Option<()> {
+        if self.manager.leftover() == Leftover::Some {
+            self.manager.sweep(&mut self.glue, &mut self.port);
+            return Some(());
+        }
         let event = self.glue.next_event(waiting)?;
         self.manager.event(&mut self.glue, &mut self.port, event);
         Some(())

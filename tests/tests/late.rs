@@ -25,7 +25,7 @@ fn mint(desk: &mut Desk, badge: Badge, request: &Request<'_>, directory: Option<
 }
 
 fn derive(desk: &mut Desk, badge: Badge) -> Badge {
-    mint(desk, badge, &Request::Derive(Derive { rights: Rights::all() }), None)
+    mint(desk, badge, &Request::Derive(Derive::new(Rights::all())), None)
 }
 
 fn lookup(desk: &mut Desk, id: &str) -> Badge {

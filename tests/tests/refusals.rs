@@ -6,7 +6,7 @@
 use bailiwick_kernel_glue::model::{Directory, Model};
 use bailiwick_protocol::error::{ErrorReply, FrameError, RefusalCode};
 use bailiwick_protocol::frame::{FRAME_MAX, Tag};
-use bailiwick_protocol::id::Badge;
+use bailiwick_protocol::id::{Badge, GrantHandle};
 use bailiwick_protocol::message::*;
 use bailiwick_protocol::op::{ObjectKind, Op, Target};
 use bailiwick_protocol::rights::Rights;
@@ -21,10 +21,13 @@ fn sample(op: Op) -> Request<'static> {
     match op {
         Op::Hello => Request::Hello(Hello { version_min: 1, version_max: 1 }),
         Op::Describe => Request::Describe,
-        Op::Derive => Request::Derive(Derive { rights: Rights::all() }),
+        Op::Derive => Request::Derive(Derive::new(Rights::all())),
         Op::Revoke => Request::Revoke,
         Op::Drop => Request::Drop,
         Op::Sync => Request::Sync,
+        Op::RevokeOne => {
+            Request::RevokeOne(RevokeOne { path: GrantPath::new(&[GrantHandle(1 << 32)]).unwrap() })
+        }
         Op::Create => Request::Create(CREATE),
         Op::List => Request::List(Page { from: 0 }),
         Op::Lookup => Request::Lookup(Lookup { id: "web", rights: Rights::all() }),
@@ -254,7 +257,7 @@ fn an_operation_is_refused_when_any_one_of_its_rights_is_missing() {
                 Target::Running => holders.extend([container, process]),
             }
             for badge in holders {
-                let derive = Request::Derive(Derive { rights: Rights::all().difference(right) });
+                let derive = Request::Derive(Derive::new(Rights::all().difference(right)));
                 let weaker = mint(&mut desk, badge, &derive, None);
                 let request = sample(*op);
                 let error = refused(&mut desk, weaker, &request, directory_for(&request).as_ref());

@@ -8,7 +8,7 @@ use bailiwick_kernel_glue::model::{Census, Directory, Model, Pace};
 use bailiwick_kernel_glue::{ContainerKey, ReplyToken};
 use bailiwick_protocol::error::{Errno, ErrorReply, RefusalCode};
 use bailiwick_protocol::frame::Tag;
-use bailiwick_protocol::id::Badge;
+use bailiwick_protocol::id::{Badge, GrantHandle};
 use bailiwick_protocol::message::*;
 use bailiwick_protocol::op::{ObjectKind, Op};
 use bailiwick_protocol::rights::Rights;
@@ -88,6 +88,8 @@ struct World {
     open: BTreeMap<ReplyToken, Open>,
     bundles: Vec<Directory>,
     states: BTreeMap<ContainerKey, OciLifecycleState>,
+    /// What `Derive` gave, by the badge it was sent on.
+    handles: BTreeMap<Badge, Vec<GrantHandle>>,
     last: VecDeque<String>,
     answered: u64,
     succeeded: BTreeMap<Op, u64>,
@@ -153,6 +155,7 @@ impl World {
             open: BTreeMap::new(),
             bundles: bundles(),
             states: BTreeMap::new(),
+            handles: BTreeMap::new(),
             last: VecDeque::new(),
             answered: 0,
             succeeded: BTreeMap::new(),
@@ -208,6 +211,7 @@ impl World {
             let rare = match op {
                 Op::Revoke if on.badge == self.desk.root => 4000,
                 Op::Revoke => 200,
+                Op::RevokeOne => 4,
                 Op::Hello | Op::Sync | Op::Usage | Op::Plan => 10,
                 Op::Describe | Op::List | Op::Drop | Op::Delegate => 10,
                 Op::Derive if on.badge == self.desk.root => 2,
@@ -224,7 +228,7 @@ impl World {
         };
         let mask = self.random.rights();
         let id = *self.random.pick(&IDS);
-        let request = self.request(op, id, mask);
+        let request = self.request(on.badge, op, id, mask);
         let directory = (request.capabilities() > 0).then(|| self.random.pick(&self.bundles).clone());
         let sent = self.desk.send(on.badge, &request, directory.as_ref());
         self.note(format!("{client}: {request:?} on {:?} {:?}", on.kind, on.badge));
@@ -233,17 +237,27 @@ impl World {
         assert!(self.open.insert(sent.token, open).is_none());
     }
 
-    fn request(&mut self, op: Op, id: &'static str, mask: Rights) -> Request<'static> {
+    fn request(&mut self, on: Badge, op: Op, id: &'static str, mask: Rights) -> Request<'static> {
         let random = &mut self.random;
         let page = Page { from: random.below(3) as u32 * 20 };
         let waiting = if random.once_in(2) { Waiting::Yes } else { Waiting::No };
         match op {
             Op::Hello => Request::Hello(Hello { version_min: 1, version_max: random.below(3) as u16 }),
             Op::Describe => Request::Describe,
-            Op::Derive => Request::Derive(Derive { rights: mask }),
+            Op::Derive => {
+                let lifetime = random.once_in(8).then(|| Nanos(random.next() % 20_000_000_000));
+                let uses = random.once_in(8).then(|| random.below(20) as u32);
+                Request::Derive(Derive { rights: mask, lifetime, uses })
+            }
             Op::Revoke => Request::Revoke,
             Op::Drop => Request::Drop,
             Op::Sync => Request::Sync,
+            Op::RevokeOne => {
+                // Known or guessed, which is no harm: handles name nothing that is not one's own.
+                let guess = GrantHandle((1 + random.below(4) as u64) << 32 | random.below(3) as u64);
+                let handle = self.handles.get_mut(&on).and_then(Vec::pop).unwrap_or(guess);
+                Request::RevokeOne(RevokeOne { path: GrantPath::new(&[handle]).unwrap() })
+            }
             Op::Create => Request::Create(Create { id, bundle: "/b", stdio: Stdio::Log }),
             Op::List => Request::List(page),
             Op::Lookup => Request::Lookup(Lookup { id, rights: mask }),
@@ -333,6 +347,10 @@ impl World {
             let description: Description = answer.read().unwrap();
             assert_eq!(description.kind, open.on.kind);
             assert!(open.on.rights.contains(description.rights), "{open:?}: {description:?}");
+        }
+        if open.op == Op::Derive && answer.error().is_none() {
+            let reply: DeriveReply = answer.read().unwrap();
+            self.handles.entry(open.on.badge).or_default().push(reply.handle);
         }
         if open.op == Op::Drop {
             for client in &mut self.clients {

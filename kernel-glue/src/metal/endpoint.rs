@@ -15,6 +15,7 @@ use bailiwick_protocol::id::Badge;
 #[derive(Debug)]
 pub struct Endpoint {
     handle: Handle,
+    events: Handle,
     messages: Messages,
     room: Box<[u8; FRAME_MAX]>,
 }
@@ -52,8 +53,9 @@ pub enum Arrival<'a> {
 }
 
 impl Endpoint {
-    /// Receives on `handle` (`READ`, `CREATE`, `WRITE` and `GRANT`, to mint from); bits of `events` interrupt it, and the
-    /// kernel sets those in `gone` when nobody holds some badge any more ([`EndpointPort::take_gone`]).
+    /// Receives on `handle` (`READ`, `CREATE`, `WRITE` and `GRANT`, to mint from); bits of `events` (`READ`, `WRITE`)
+    /// interrupt it, and the kernel sets those in `gone` when nobody holds some badge any more
+    /// ([`EndpointPort::take_gone`]).
     ///
     /// # Errors
     /// The kernel's reason.
@@ -72,7 +74,13 @@ impl Endpoint {
             parked: BTreeMap::new(),
             unheld: Vec::new(),
         };
-        Ok((Endpoint { handle, messages, room: Box::new([0; FRAME_MAX]) }, port))
+        Ok((Endpoint { handle, events, messages, room: Box::new([0; FRAME_MAX]) }, port))
+    }
+
+    /// Has [`Endpoint::receive`] tell of an event soon, even if none happens: after the next call at the latest, since the
+    /// kernel takes turns between calls and events.
+    pub fn come_back(&self) {
+        sys::signal(self.events, 1);
     }
 
     /// Waits for the next call or event. What was received before and is not answered yet must have been parked

@@ -86,6 +86,12 @@ pub(super) fn take_badge(endpoint: Handle) -> Option<u64> {
     unsafe { call(Call::TakeBadge, &[endpoint.0]) }.ok().map(|results| results[0])
 }
 
+/// Sets bits of a notification.
+pub(super) fn signal(notification: Handle, bits: u64) {
+    // SAFETY: no memory is involved.
+    let _ = unsafe { call(Call::Signal, &[notification.0, bits]) };
+}
+
 /// Waits until the notification has bits, and takes them.
 pub(super) fn wait(notification: Handle) -> Result<u64, Error> {
     // SAFETY: no memory is involved.

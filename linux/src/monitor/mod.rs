@@ -23,9 +23,9 @@ use bailiwick_protocol::frame::{FRAME_MAX, Tag, tag_of};
 use bailiwick_protocol::id::Badge;
 use bailiwick_protocol::message::{Derive, Request, Waiting};
 use bailiwick_protocol::rights::Rights;
-use bailiwick_server::{Limits, Manager, Policy};
+use bailiwick_server::{Leftover, Limits, Manager, Policy};
 use connections::{Connection, Connections, Turn};
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
@@ -123,7 +123,10 @@ impl Monitor {
             while let Some(badge) = self.connections.take_given_up() {
                 self.manager.closed(&mut self.kernel, &mut self.connections, badge);
             }
-            let Some(event) = self.kernel.next_event(Waiting::No) else { return };
+            let Some(event) = self.kernel.next_event(Waiting::No) else {
+                self.manager.sweep(&mut self.kernel, &mut self.connections);
+                return;
+            };
             self.manager.event(&mut self.kernel, &mut self.connections, event);
         }
     }
@@ -136,7 +139,7 @@ impl Monitor {
         let mut polled =
             vec![PollFd::new(&self.kernel, PollFlags::IN), PollFd::new(&self.listener, PollFlags::IN)];
         polled.extend(ends.iter().map(|(_, socket, turn)| PollFd::new(socket, wanted(turn))));
-        match poll(&mut polled, None) {
+        match poll(&mut polled, self.patience().as_ref()) {
             Ok(_) => {}
             Err(Errno::INTR) => return Ok(()),
             Err(error) => return Err(error.into()),
@@ -150,6 +153,16 @@ impl Monitor {
             self.accept();
         }
         Ok(())
+    }
+
+    /// How long to sleep at most: until a capability ends by itself, and not at all while work is left over.
+    fn patience(&self) -> Option<Timespec> {
+        let left = match self.manager.leftover() {
+            Leftover::Some => 0,
+            Leftover::None => self.manager.next_expiry()?.0.saturating_sub(self.kernel.now().0),
+        };
+        let seconds = i64::try_from(left / 1_000_000_000).unwrap_or(i64::MAX);
+        Some(Timespec { tv_sec: seconds, tv_nsec: (left % 1_000_000_000) as _ })
     }
 
     fn ready(&mut self, connection: Connection, turn: Turn, flags: PollFlags) {
@@ -180,7 +193,7 @@ impl Monitor {
     /// A capability on the factory for each who connects: giving it up or revoking it concerns nobody else.
     fn derive_root(&mut self) -> Option<Badge> {
         let mut room = [0; FRAME_MAX];
-        let frame = Request::Derive(Derive { rights: Rights::FACTORY }).encode(Tag(0), &mut room).ok()?;
+        let frame = Request::Derive(Derive::new(Rights::FACTORY)).encode(Tag(0), &mut room).ok()?;
         let token = Connections::OWN;
         let delivery = Delivery { badge: self.root, frame, directory: None, capabilities: 0, token };
         self.manager.deliver(&mut self.kernel, &mut self.connections, delivery);

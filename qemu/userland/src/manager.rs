@@ -10,7 +10,7 @@ use bailiwick_protocol::error::{ErrorReply, Refusal, RefusalCode};
 use bailiwick_protocol::frame::{FRAME_MAX, Tag};
 use bailiwick_protocol::id::Badge;
 use bailiwick_protocol::message::{Reply, Waiting};
-use bailiwick_server::{Limits, Manager, Policy};
+use bailiwick_server::{Leftover, Limits, Manager, Policy};
 
 /// The bit of its notification that events of containers set,
 const CONTAINERS: u64 = 1;
@@ -45,9 +45,13 @@ fn serve(
     let mut unclaimed = Some(root);
     loop {
         let mut gone = GoneOf::Answers;
+        if manager.leftover() == Leftover::Some {
+            endpoint.come_back();
+        }
         match endpoint.receive(&mut port) {
             Ok(Arrival::Event) => {
                 gone = GoneOf::All;
+                manager.sweep(&mut glue, &mut port);
                 while let Some(event) = glue.next_event(Waiting::No) {
                     manager.event(&mut glue, &mut port, event);
                 }

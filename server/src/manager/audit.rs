@@ -3,6 +3,7 @@
 //! Tests ask after each step of a long history. It counts again from nothing what the manager counts as it goes.
 
 use super::{Amounts, ContainerHandle, FactoryHandle, Manager, Object, Work};
+use crate::grant::{Hold, Peers};
 use crate::lifecycle::OciLifecycleState;
 use alloc::collections::BTreeMap;
 use alloc::format;
@@ -28,19 +29,21 @@ impl Manager {
     /// # Errors
     /// What is wrong first, in words. That would be a defect of the manager.
     pub fn audit(&self) -> Result<(), String> {
-        self.grants.audit()?;
+        self.grants.audit(self.jobs.sweeps(), |object| !self.exists(object))?;
         let mut held: BTreeMap<Badge, Object> = BTreeMap::new();
-        for (badge, object) in self.grants.iter() {
-            held.insert(badge, object);
-        }
+        // Those on objects that have ended are being freed, and count no more.
+        held.extend(self.grants.iter().filter(|row| self.exists(row.1)).map(|row| (row.0, row.1)));
         self.audit_containers(&held)?;
         self.audit_processes(&held)?;
         self.audit_factories(&held)?;
-        let first = self.containers.iter().map(|(_, record)| record.first.holders.len());
-        let further = self.processes.iter().map(|(_, process)| process.execution.holders.len());
-        let factories = self.factories.iter().map(|(_, factory)| factory.holders as usize);
-        let holders: usize = first.chain(further).chain(factories).sum();
-        ensure(when(holders == held.len()), || format!("{holders} holders of {} grants", held.len()))
+        let first = self.containers.iter().map(|(handle, r)| (Object::Container(handle), &r.first.peers));
+        let further = self.processes.iter().map(|(handle, p)| (Object::Process(handle), &p.execution.peers));
+        let factories = self.factories.iter().map(|(handle, f)| (Object::Factory(handle), &f.peers));
+        let mut listed = 0;
+        for (object, peers) in first.chain(further).chain(factories) {
+            listed += self.audit_peers(object, peers, &held)?;
+        }
+        ensure(when(listed == held.len()), || format!("{listed} grants on objects, of {}", held.len()))
     }
 
     /// Every container with its state, under the name the kernel has for it.
@@ -49,6 +52,23 @@ impl Manager {
             (super::kernel_key(handle), record.oci.state())
         };
         self.containers.iter().map(state).collect()
+    }
+
+    /// The list of grants on an object is right; how many there are.
+    fn audit_peers(
+        &self,
+        object: Object,
+        peers: &Peers,
+        held: &BTreeMap<Badge, Object>,
+    ) -> Result<usize, String> {
+        let all: Vec<Badge> = self.grants.all_of(peers).collect();
+        let own = all.iter().all(|badge| held.get(badge) == Some(&object));
+        ensure(when(own && all.len() == peers.records() as usize), || format!("{object:?}: wrong grants"))?;
+        let kept = all.iter().filter(|badge| self.grants.hold(**badge) == Some(Hold::Held));
+        ensure(when(kept.count() == peers.held() as usize), || {
+            format!("{object:?}: wrong count of holders")
+        })?;
+        Ok(all.len())
     }
 
     fn audit_containers(&self, held: &BTreeMap<Badge, Object>) -> Finding {
@@ -83,7 +103,7 @@ impl Manager {
             audit_holders(&process.execution, Object::Process(handle), held)?;
             let owner = self.containers.get(process.container).and_then(|r| r.execs.get(&process.key));
             ensure(when(owner == Some(&handle)), || format!("process {handle:?}: no container has it"))?;
-            let needed = process.execution.exit.is_none() || !process.execution.holders.is_empty();
+            let needed = process.execution.exit.is_none() || process.execution.peers.records() > 0;
             ensure(when(needed), || format!("process {handle:?}: has ended and nobody holds it"))?;
         }
         Ok(())
@@ -92,7 +112,6 @@ impl Manager {
     fn audit_factories(&self, held: &BTreeMap<Badge, Object>) -> Finding {
         let mut used: BTreeMap<FactoryHandle, Amounts> = BTreeMap::new();
         let mut children: BTreeMap<FactoryHandle, u32> = BTreeMap::new();
-        let mut holders: BTreeMap<FactoryHandle, u32> = BTreeMap::new();
         let mut add = |first: FactoryHandle, amounts: Amounts| {
             let mut at = Some(first);
             while let Some((handle, factory)) = at.and_then(|h| Some((h, self.factories.get(h)?))) {
@@ -107,9 +126,6 @@ impl Manager {
         for (badge, object) in held {
             let payer = self.payer(*object).ok_or_else(|| format!("{badge:?}: nobody pays for it"))?;
             add(payer, Amounts::GRANT);
-            if let Object::Factory(handle) = object {
-                *holders.entry(*handle).or_default() += 1;
-            }
         }
         for (_, factory) in self.factories.iter() {
             if let Some(parent) = factory.parent {
@@ -132,15 +148,17 @@ impl Manager {
             ensure(when(above.is_none_or(|above| factory.max.within(&above.max))), || {
                 format!("factory {handle:?}: may have more than the one above it")
             })?;
-            let counted = (
-                children.get(&handle).copied().unwrap_or_default(),
-                holders.get(&handle).copied().unwrap_or_default(),
-            );
-            ensure(when(counted == (factory.children, factory.holders)), || {
-                format!("factory {handle:?}: wrong number of factories below it, or of holders")
+            let counted = children.get(&handle).copied().unwrap_or_default();
+            ensure(when(counted == factory.children), || {
+                format!("factory {handle:?}: wrong number of factories below it")
             })?;
-            let (nobodys, kept) = (factory.holders == 0, factory.children > 0 || factory.parent.is_none());
+            let (nobodys, root) = (factory.peers.records() == 0, factory.parent.is_none());
+            let kept = factory.children > 0 || root || self.jobs.orphaned(handle);
             ensure(when(!nobodys || kept), || format!("factory {handle:?}: nobody holds it"))?;
+            let left = factory.peers.held() == 0 && !factory.ids.is_empty();
+            ensure(when(!left || root || self.jobs.orphaned(handle)), || {
+                format!("factory {handle:?}: has containers, and nobody holds it")
+            })?;
             for (name, container) in &factory.ids {
                 let there = self.containers.get(*container);
                 let fits = there.is_some_and(|r| r.factory == handle && r.name == *name);
@@ -152,11 +170,9 @@ impl Manager {
 }
 
 fn audit_holders(execution: &super::Execution, object: Object, held: &BTreeMap<Badge, Object>) -> Finding {
-    let live = execution.holders.iter().all(|badge| held.get(badge) == Some(&object));
-    ensure(when(live), || format!("{object:?}: wrong holders"))?;
     let waits = execution.waits.badges().chain(execution.log_waits.badges());
     for badge in waits {
-        ensure(when(execution.holders.contains(&badge)), || format!("{object:?}: {badge:?} waits"))?;
+        ensure(when(held.get(&badge) == Some(&object)), || format!("{object:?}: {badge:?} waits"))?;
     }
     Ok(())
 }

@@ -1,14 +1,31 @@
 //! Endings: of grants, of containers, of processes nobody asks for any more.
 
 use super::factory::Amounts;
+use super::jobs::Job;
 use super::object::key_of;
-use super::{ContainerHandle, Execution, FactoryHandle, Manager, Object, Parked, ProcessHandle, Work};
+use super::{ContainerHandle, Execution, Factory, FactoryHandle, Manager, Object, Parked, Process};
+use super::{ProcessHandle, Record, Work};
+use crate::grant::{Derived, GivenUp, Peers, Terms};
+use crate::table::Table;
 use alloc::vec::Vec;
 use bailiwick_kernel_glue::{KernelGlue, Port, Progress};
 use bailiwick_protocol::error::{Refusal, RefusalCode};
-use bailiwick_protocol::id::Badge;
+use bailiwick_protocol::id::{Badge, GrantHandle};
 use bailiwick_protocol::message::Reply;
-use bailiwick_protocol::rights::Rights;
+
+/// The grants on an object, if it is there.
+pub(super) fn peers<'t>(
+    factories: &'t mut Table<Factory>,
+    containers: &'t mut Table<Record>,
+    processes: &'t mut Table<Process>,
+    object: Object,
+) -> Option<&'t mut Peers> {
+    match object {
+        Object::Factory(handle) => factories.get_mut(handle).map(|factory| &mut factory.peers),
+        Object::Container(handle) => containers.get_mut(handle).map(|record| &mut record.first.peers),
+        Object::Process(handle) => processes.get_mut(handle).map(|process| &mut process.execution.peers),
+    }
+}
 
 impl Manager {
     /// What the object is charged to.
@@ -21,97 +38,132 @@ impl Manager {
         self.containers.get(container).map(|record| record.factory)
     }
 
-    /// Notes a new grant with its object and charges it.
-    pub(crate) fn hold(&mut self, badge: Badge, object: Object) {
-        if let Object::Factory(handle) = object {
-            if let Some(factory) = self.factories.get_mut(handle) {
-                factory.holders = factory.holders.saturating_add(1);
-            }
-        } else if let Some(execution) = self.execution(object) {
-            execution.holders.insert(badge);
-        }
-        if let Some(payer) = self.payer(object) {
-            self.charge(payer, &Amounts::GRANT);
-        }
-    }
-
-    /// Takes [`Manager::hold`] back. Of an object that is gone nothing is left to be noted.
-    pub(crate) fn let_go(&mut self, badge: Badge, object: Object) {
-        if let Some(payer) = self.payer(object) {
-            self.discharge(payer, &Amounts::GRANT);
-        }
-        if let Object::Factory(handle) = object {
-            if let Some(factory) = self.factories.get_mut(handle) {
-                factory.holders = factory.holders.saturating_sub(1);
-            }
-        } else if let Some(execution) = self.execution(object) {
-            execution.holders.remove(&badge);
-        }
-    }
-
-    /// A grant below `parent`, noted with its object.
+    /// A grant below `parent`, charged to its object.
     ///
     /// # Errors
     /// `Quota` or `Full`; nothing was changed.
-    pub(crate) fn grant(&mut self, parent: Badge, object: Object, mask: Rights) -> Result<Badge, Refusal> {
+    pub(crate) fn grant(
+        &mut self,
+        parent: Badge,
+        object: Object,
+        terms: impl Into<Terms>,
+    ) -> Result<Derived, Refusal> {
         let payer = self.payer(object).ok_or(RefusalCode::NotFound)?;
         self.check_quota(payer, &Amounts::GRANT)?;
-        let badge = self.grants.derive(parent, object, mask)?;
-        self.hold(badge, object);
-        Ok(badge)
+        let Manager { grants, factories, containers, processes, .. } = self;
+        let peers = peers(factories, containers, processes, object).ok_or(RefusalCode::NotFound)?;
+        let derived = grants.derive(parent, object, terms.into(), peers)?;
+        self.charge(payer, &Amounts::GRANT);
+        Ok(derived)
     }
 
-    /// Ends everything derived from a grant. When this returns no descendant is accepted anywhere, and calls that
-    /// waited on one have been answered.
+    /// Frees a record below which nothing is attached, and whatever joint was there for it alone.
+    pub(super) fn free<G: KernelGlue, P: Port>(&mut self, glue: &mut G, port: &mut P, badge: Badge) {
+        self.free_one(glue, port, badge);
+        self.wither(glue, port);
+    }
+
+    /// Frees joints on which nothing hangs any more: at most as many as there are derivations in a row.
+    pub(super) fn wither<G: KernelGlue, P: Port>(&mut self, glue: &mut G, port: &mut P) {
+        while let Some(badge) = self.grants.take_withered() {
+            self.free_one(glue, port, badge);
+        }
+    }
+
+    /// The object of a grant that is there is there as well, or all grants on it are being freed by a job.
+    fn free_one<G: KernelGlue, P: Port>(&mut self, glue: &mut G, port: &mut P, badge: Badge) {
+        let Some(object) = self.grants.object(badge) else { return };
+        let payer = self.payer(object);
+        let Manager { grants, factories, containers, processes, .. } = self;
+        let Some(peers) = peers(factories, containers, processes, object) else { return };
+        grants.free(badge, peers);
+        if let Some(payer) = payer {
+            self.discharge(payer, &Amounts::GRANT);
+        }
+        self.lost(glue, port, badge, object);
+        port.revoke(badge);
+    }
+
+    /// The holder of this grant has given it up. What was derived from it lives on.
+    pub(super) fn give_up<G: KernelGlue, P: Port>(&mut self, glue: &mut G, port: &mut P, badge: Badge) {
+        match self.grants.give_up(badge) {
+            Ok(GivenUp::Bare) => self.free(glue, port, badge),
+            Ok(GivenUp::Joint) => {
+                let Some(object) = self.grants.object(badge) else { return };
+                let Manager { factories, containers, processes, .. } = self;
+                if let Some(peers) = peers(factories, containers, processes, object) {
+                    peers.let_go();
+                }
+                self.lost(glue, port, badge, object);
+                port.revoke(badge);
+            }
+            // It was cut off, or is none: whoever cut it sees to the rest.
+            Err(_) => {}
+        }
+    }
+
+    /// Takes a grant back that was made in this very call and that nobody has seen.
+    pub(crate) fn take_back(&mut self, badge: Badge, object: Object) {
+        let payer = self.payer(object);
+        let Manager { grants, factories, containers, processes, .. } = self;
+        let Some(peers) = peers(factories, containers, processes, object) else { return };
+        if grants.free(badge, peers).is_some()
+            && let Some(payer) = payer
+        {
+            self.discharge(payer, &Amounts::GRANT);
+        }
+    }
+
+    /// Ends everything derived from a grant. When this returns no descendant is accepted any more; calls that wait on
+    /// one are answered when it is swept.
+    pub(crate) fn revoke<G: KernelGlue, P: Port>(&mut self, glue: &mut G, port: &mut P, badge: Badge) {
+        let sweep = self.grants.cut_below(badge);
+        self.begin(glue, port, Job::Sweep(sweep));
+    }
+
+    /// Ends one grant below another, with everything derived from it.
     ///
     /// # Errors
-    /// `NotFound` if the grant is not live.
-    pub(crate) fn revoke<G: KernelGlue, P: Port>(
+    /// `NotFound` if the path names none.
+    pub(crate) fn revoke_one<G: KernelGlue, P: Port>(
         &mut self,
         glue: &mut G,
         port: &mut P,
         badge: Badge,
+        path: &[GrantHandle],
     ) -> Result<(), Refusal> {
-        let mut ended = Vec::new();
-        self.grants.revoke(badge, |badge, object| ended.push((badge, object)))?;
-        for (badge, object) in ended {
-            self.lost(glue, port, badge, object);
-        }
+        let found = self.grants.find(badge, path)?;
+        let sweep = self.grants.cut(found);
+        self.begin(glue, port, Job::Sweep(sweep));
+        self.wither(glue, port);
         Ok(())
     }
 
-    /// Ends a grant and everything derived from it.
-    fn end_grant<G: KernelGlue, P: Port>(&mut self, glue: &mut G, port: &mut P, badge: Badge) {
-        let mut ended = Vec::new();
-        // A grant that is not live has ended already.
-        let _ = self.grants.end(badge, |badge, object| ended.push((badge, object)));
-        for (badge, object) in ended {
-            self.lost(glue, port, badge, object);
+    /// Answers a call that waited, unless its capability was cut off meanwhile.
+    pub(crate) fn reply_if_live<P: Port>(&self, port: &mut P, call: Parked, reply: &Reply<'_>) {
+        if self.grants.is_attached(call.badge) {
+            call.reply(port, reply);
+        } else {
+            call.refuse(port, RefusalCode::Revoked);
         }
     }
 
-    /// What follows from the end of one grant.
-    pub(crate) fn lost<G: KernelGlue, P: Port>(
-        &mut self,
-        glue: &mut G,
-        port: &mut P,
-        badge: Badge,
-        object: Object,
-    ) {
-        self.let_go(badge, object);
+    /// What follows from the end of one grant, or from its being given up.
+    fn lost<G: KernelGlue, P: Port>(&mut self, glue: &mut G, port: &mut P, badge: Badge, object: Object) {
         if let Some(execution) = self.execution(object) {
             answer_revoked(execution, port, badge);
         }
+        self.end_calls(port, badge);
         match object {
             Object::Factory(handle) => {
-                if self.factories.get(handle).is_some_and(|factory| factory.holders == 0) {
-                    self.orphan(handle);
+                let held = |factory: &Factory| factory.peers.held() > 0;
+                if !self.factories.get(handle).is_some_and(held) {
+                    self.begin(glue, port, Job::Orphans(handle));
                 }
             }
             Object::Container(handle) => self.lost_container(glue, port, badge, handle),
             Object::Process(handle) => self.forget_process(glue, handle),
         }
-        port.revoke(badge);
     }
 
     /// A call that waits for work on the container is answered. If what ended is the grant that a creation would
@@ -173,11 +225,11 @@ impl Manager {
         let Some(mut record) = self.containers.remove(handle) else { return };
         self.dismiss(&record);
         answer_gone(&mut record.first, port);
-        let mut holders: Vec<Badge> = record.first.holders.into_iter().collect();
+        let mut ended = Vec::from([record.first.peers]);
         for process in record.execs.into_values() {
             if let Some(mut process) = self.processes.remove(process) {
                 answer_gone(&mut process.execution, port);
-                holders.extend(process.execution.holders);
+                ended.push(process.execution.peers);
             }
         }
         match record.work {
@@ -187,16 +239,14 @@ impl Manager {
             }
             _ => {}
         }
-        for badge in holders {
-            self.end_grant(glue, port, badge);
-        }
+        self.begin(glue, port, Job::Ended(ended));
         self.forget_factory(record.factory);
     }
 
-    /// Forgets a process that has ended and that nobody holds.
+    /// Forgets a process that has ended and on which there is no grant.
     pub(super) fn forget_process<G: KernelGlue>(&mut self, glue: &mut G, handle: ProcessHandle) {
         let Some(process) = self.processes.get(handle) else { return };
-        if process.execution.exit.is_none() || !process.execution.holders.is_empty() {
+        if process.execution.exit.is_none() || process.execution.peers.records() > 0 {
             return;
         }
         let (container, key) = (process.container, process.key);

@@ -1,7 +1,7 @@
 //! What the kernel tells: work that has ended, processes that have ended, output.
 
 use super::object::handle_of;
-use super::{ContainerHandle, Execution, Manager, Object, Work};
+use super::{ContainerHandle, LogWait, Manager, Object, Work};
 use crate::log::Ended;
 use bailiwick_kernel_glue::{ContainerKey, Event, KernelGlue, Port, Prepared, ProcessKey, StepFault};
 use bailiwick_protocol::error::{KernelFault, RefusalCode};
@@ -22,6 +22,7 @@ impl Manager {
     /// Takes note of what the kernel tells and answers who was waiting for it. Events of containers that are gone
     /// change nothing.
     pub fn event<G: KernelGlue, P: Port>(&mut self, glue: &mut G, port: &mut P, event: Event) {
+        self.sweep(glue, port);
         match event {
             Event::Prepared { key, result } => self.prepared(glue, port, handle_of(key), result),
             Event::Released { key, result } => self.released(port, handle_of(key), result),
@@ -46,6 +47,8 @@ impl Manager {
         let (call, grant) = (call.take(), *grant);
         record.work = Work::Idle;
         let fault = match result {
+            // Its authority was cut off, and is not swept yet.
+            Ok(_) if !self.grants.is_attached(grant) => RefusalCode::Revoked.into(),
             Ok(prepared) => match commit_created(record, prepared) {
                 Ok(()) => {
                     if let Some(call) = call {
@@ -80,7 +83,7 @@ impl Manager {
             let _ = record.oci.start(record.pid.map_or(0, |pid| pid.0));
         }
         match (call, result) {
-            (Some(call), Ok(())) => call.reply(port, &Reply::Done),
+            (Some(call), Ok(())) => self.reply_if_live(port, call, &Reply::Done),
             (Some(call), Err(fault)) => call.refuse(port, KernelFault::from(fault)),
             (None, _) => {}
         }
@@ -115,10 +118,11 @@ impl Manager {
         if let Some(name) = name.filter(|_| execution.stdio == Stdio::Console) {
             execution.lines.finish(|line| glue.console(name.as_str(), line));
         }
-        for call in execution.waits.take() {
-            call.reply(port, &Reply::Exit(exit));
+        let waits = execution.waits.take();
+        for call in waits {
+            self.reply_if_live(port, call, &Reply::Exit(exit));
         }
-        answer_logs(execution, port);
+        self.answer_logs(object, port);
         if let Object::Process(handle) = object {
             self.forget_process(glue, handle);
         }
@@ -139,8 +143,26 @@ impl Manager {
     fn output<G: KernelGlue, P: Port>(&mut self, glue: &mut G, port: &mut P, process: ProcessKey) {
         self.drain(glue, process, READ_MAX);
         let object = self.object_of(process);
-        if let Some(execution) = object.and_then(|object| self.execution(object)) {
-            answer_logs(execution, port);
+        if let Some(object) = object {
+            self.answer_logs(object, port);
+        }
+    }
+
+    /// Answers calls that wait for output and for which there is something to tell.
+    fn answer_logs(&mut self, object: Object, port: &mut impl Port) {
+        let Some(execution) = self.execution(object) else { return };
+        let (ended, end) = (execution.ended(), execution.log.end());
+        let waits = execution.log_waits.take_if(|wait| wait.cursor != end || ended == Ended::Yes);
+        for LogWait { parked, cursor } in waits {
+            let live = self.grants.is_attached(parked.badge);
+            let Some(execution) = self.execution(object).filter(|_| live) else {
+                parked.refuse(port, RefusalCode::Revoked);
+                continue;
+            };
+            match execution.log.read(cursor, LOG_FRAME, ended) {
+                Some(reply) => parked.reply(port, &Reply::Logs(reply)),
+                None => parked.refuse(port, RefusalCode::BadValue),
+            }
         }
     }
 
@@ -181,17 +203,4 @@ fn commit_created(
     record.oci.mark_created()?;
     record.pid = Some(prepared.pid);
     Ok(())
-}
-
-/// Answers calls that wait for output and for which there is something to tell.
-fn answer_logs(execution: &mut Execution, port: &mut impl Port) {
-    let ended = execution.ended();
-    let (log, waits) = (&execution.log, &mut execution.log_waits);
-    let ready = |cursor: u64| cursor != log.end() || ended == Ended::Yes;
-    for wait in waits.take_if(|wait| ready(wait.cursor)) {
-        match log.read(wait.cursor, LOG_FRAME, ended) {
-            Some(reply) => wait.parked.reply(port, &Reply::Logs(reply)),
-            None => wait.parked.refuse(port, RefusalCode::BadValue),
-        }
-    }
 }

@@ -1,7 +1,7 @@
 //! Factories: a name space and quotas, charged to every ancestor.
 
 use super::{ContainerHandle, FactoryHandle, Limits, Manager, Record};
-use crate::grant::GRANTS_MAX;
+use crate::grant::{GRANTS_MAX, Peers};
 use crate::plan::Policy;
 use alloc::collections::BTreeMap;
 use alloc::format;
@@ -95,8 +95,8 @@ pub(crate) struct Factory {
     pub(crate) used: Amounts,
     /// Most of that.
     pub(crate) max: Amounts,
-    /// Live grants on it.
-    pub(crate) holders: u32,
+    /// The grants on it.
+    pub(crate) peers: Peers,
     /// Factories made directly below it that are still there.
     pub(crate) children: u32,
 }
@@ -107,7 +107,16 @@ impl Factory {
 
     pub(super) fn root(limits: &Limits, policy: Policy) -> Self {
         let (ids, max) = (BTreeMap::new(), Amounts::of_server(limits));
-        Factory { parent: None, depth: 1, policy, ids, used: Amounts::NONE, max, holders: 0, children: 0 }
+        Factory {
+            parent: None,
+            depth: 1,
+            policy,
+            ids,
+            used: Amounts::NONE,
+            max,
+            peers: Peers::new(),
+            children: 0,
+        }
     }
 
     /// Containers left of its own quota. An ancestor may have less: that is not this holder's to know.
@@ -119,12 +128,12 @@ impl Factory {
 /// Everything a container is charged for.
 fn cost(manager: &Manager, record: &Record) -> Amounts {
     let executions = record.execs.values().filter_map(|handle| manager.processes.get(*handle));
-    let holders = executions.map(|process| process.execution.holders.len()).sum::<usize>();
+    let grants = executions.map(|process| process.execution.peers.records()).sum::<u32>();
     Amounts {
         containers: 1,
         factories: 0,
         processes: record.execs.len() as u32,
-        grants: (record.first.holders.len() + holders) as u32,
+        grants: record.first.peers.records() + grants,
     }
 }
 
@@ -198,25 +207,23 @@ impl Manager {
         }
     }
 
-    /// A factory nobody holds any more: its containers live on under the nearest ancestor that somebody holds (the
-    /// root, in the end), whose name space takes their names. One whose name is taken there gets another, so that
-    /// no container is ever out of reach of whoever answers for it.
-    pub(super) fn orphan(&mut self, handle: FactoryHandle) {
-        let Some(heir) = self.heir(handle) else { return };
-        let ids = self.factories.get_mut(handle).map(|factory| core::mem::take(&mut factory.ids));
-        for (id, container) in ids.unwrap_or_default() {
-            let cost = self.containers.get(container).map_or(Amounts::NONE, |record| cost(self, record));
-            self.discharge(handle, &cost);
-            self.charge(heir, &cost);
-            let Some(factory) = self.factories.get_mut(heir) else { return };
-            let name = free_name(&factory.ids, id);
-            factory.ids.insert(name.clone(), container);
-            if let Some(record) = self.containers.get_mut(container) {
-                record.factory = heir;
-                record.name = name;
-            }
+    /// Hands one container of a factory that nobody holds to the nearest ancestor that somebody holds (the root, in
+    /// the end), whose name space takes its name. One whose name is taken there gets another, so that no container is
+    /// ever out of reach of whoever answers for it. None if there is none left.
+    pub(super) fn hand_over_one(&mut self, handle: FactoryHandle) -> Option<()> {
+        let heir = self.heir(handle)?;
+        let (id, container) = self.factories.get_mut(handle)?.ids.pop_first()?;
+        let cost = self.containers.get(container).map_or(Amounts::NONE, |record| cost(self, record));
+        self.discharge(handle, &cost);
+        self.charge(heir, &cost);
+        let factory = self.factories.get_mut(heir)?;
+        let name = free_name(&factory.ids, id);
+        factory.ids.insert(name.clone(), container);
+        if let Some(record) = self.containers.get_mut(container) {
+            record.factory = heir;
+            record.name = name;
         }
-        self.forget_factory(handle);
+        Some(())
     }
 
     fn heir(&self, handle: FactoryHandle) -> Option<FactoryHandle> {
@@ -224,17 +231,17 @@ impl Manager {
         loop {
             let factory = self.factories.get(at)?;
             match factory.parent {
-                Some(parent) if factory.holders == 0 => at = parent,
+                Some(parent) if factory.peers.held() == 0 => at = parent,
                 _ => return Some(at),
             }
         }
     }
 
-    /// Removes a factory that nobody holds and that has nothing below it, and then perhaps its parent.
+    /// Removes a factory that has no grant, container or factory any more, and then perhaps its parent.
     pub(super) fn forget_factory(&mut self, handle: FactoryHandle) {
         let mut at = handle;
         while let Some(factory) = self.factories.get(at) {
-            let needed = factory.holders > 0 || factory.children > 0 || !factory.ids.is_empty();
+            let needed = factory.peers.records() > 0 || factory.children > 0 || !factory.ids.is_empty();
             let Some(parent) = factory.parent.filter(|_| !needed) else { return };
             self.factories.remove(at);
             self.discharge(parent, &Amounts::FACTORY);

@@ -14,15 +14,17 @@ mod audit;
 mod end;
 mod event;
 mod factory;
+mod jobs;
 mod object;
 mod parked;
 
 pub(crate) use event::LOG_FRAME;
 pub(crate) use factory::{Amounts, Factory};
+pub use jobs::{Leftover, STEPS};
 pub(crate) use object::{Call, Execution, Object, Process, Record, Work, key_of as kernel_key};
 pub(crate) use parked::{LogWait, Parked};
 
-use crate::grant::Grants;
+use crate::grant::{Grants, Peers};
 use crate::op;
 use crate::plan::Policy;
 use crate::table::{Handle, Table};
@@ -72,6 +74,7 @@ pub struct Manager {
     pub(crate) factories: Table<Factory>,
     pub(crate) containers: Table<Record>,
     pub(crate) processes: Table<Process>,
+    jobs: jobs::Jobs,
     /// Room for text that a reply borrows.
     pub(crate) scratch: String,
 }
@@ -101,17 +104,22 @@ impl Manager {
     /// The owner of the transport mints the first capability with that badge.
     pub fn new(limits: Limits, policy: Policy) -> (Manager, Badge) {
         let (factories, root) = Table::with_first(limits.factories, Factory::root(&limits, policy));
-        let mut grants = Grants::default();
-        // The first grant of an empty table always has room; a badge of nobody would stand for nothing.
-        let badge = grants.root(Object::Factory(root), Rights::FACTORY).unwrap_or(Badge(0));
         let mut manager = Manager {
-            grants,
+            grants: Grants::default(),
             factories,
             containers: Table::new(limits.containers),
             processes: Table::new(limits.processes),
+            jobs: jobs::Jobs::default(),
             scratch: String::new(),
         };
-        manager.hold(badge, Object::Factory(root));
+        // The first grant of an empty table always has room; a badge of nobody would stand for nothing.
+        let mut peers = Peers::new();
+        let first = manager.grants.root(Object::Factory(root), Rights::FACTORY, &mut peers);
+        if let Some(factory) = manager.factories.get_mut(root) {
+            factory.peers = peers;
+        }
+        manager.charge(root, &Amounts::GRANT);
+        let badge = first.unwrap_or(Badge(0));
         (manager, badge)
     }
 
@@ -122,6 +130,7 @@ impl Manager {
         port: &mut P,
         delivery: Delivery<'_, G::Directory>,
     ) {
+        self.sweep(glue, port);
         let (token, tag) = (delivery.token, tag_of(delivery.frame));
         match self.decide(glue, port, delivery) {
             Ok(Answer::Reply(reply)) => answer(port, token, tag, &reply, None),
@@ -141,7 +150,11 @@ impl Manager {
         if delivery.capabilities != request.capabilities() {
             return Err(FrameError::CapabilityCount.into());
         }
-        let grant = self.grants.resolve(delivery.badge)?;
+        let grant = self.grants.resolve(delivery.badge, glue.now())?;
+        // A grant whose object has ended waits to be swept.
+        if !self.exists(grant.object) {
+            return Err(RefusalCode::NotFound.into());
+        }
         let op = request.op();
         if !op.target().accepts(grant.object.kind()) {
             return Err(Refusal::new(RefusalCode::WrongKind, op.name()).into());
@@ -149,20 +162,16 @@ impl Manager {
         if !grant.rights.contains(op.rights()) {
             return Err(missing_rights(op.rights().difference(grant.rights)).into());
         }
-        let call = Call {
-            parked: Parked { token: delivery.token, tag, badge: delivery.badge },
-            object: grant.object,
-            rights: grant.rights,
-            depth: grant.depth,
-        };
+        if grant.uses.is_some() && !op.rights().is_empty() {
+            self.grants.spend(delivery.badge);
+        }
+        let call = Call { parked: Parked { token: delivery.token, tag, badge: delivery.badge }, grant };
         op::dispatch(World { manager: self, glue, port }, call, request, delivery.directory)
     }
 
     /// The transport tells that nobody holds the capability with this badge any more.
     pub fn closed<G: KernelGlue, P: Port>(&mut self, glue: &mut G, port: &mut P, badge: Badge) {
-        if let Ok(object) = self.grants.give_up(badge) {
-            self.lost(glue, port, badge, object);
-        }
+        self.give_up(glue, port, badge);
     }
 
     /// Containers there are, those being created or deleted included.
@@ -170,14 +179,14 @@ impl Manager {
         self.containers.len()
     }
 
-    /// Grants there are.
+    /// Grants there are, those that wait to be swept included.
     pub fn grant_count(&self) -> usize {
         self.grants.len()
     }
 
     /// The factory of a call that was let through to a factory operation.
     pub(crate) fn factory(&self, call: &Call) -> Result<(FactoryHandle, &Factory), ErrorReply> {
-        match call.object {
+        match call.object() {
             Object::Factory(handle) => {
                 let factory = self.factories.get(handle).ok_or(RefusalCode::NotFound)?;
                 Ok((handle, factory))
@@ -188,7 +197,7 @@ impl Manager {
 
     /// The container of a call that was let through to a container operation.
     pub(crate) fn container(&mut self, call: &Call) -> Result<(ContainerHandle, &mut Record), ErrorReply> {
-        match call.object {
+        match call.object() {
             Object::Container(handle) => {
                 let record = self.containers.get_mut(handle).ok_or(RefusalCode::NotFound)?;
                 Ok((handle, record))

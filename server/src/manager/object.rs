@@ -3,13 +3,13 @@
 use super::parked::{LogWait, Parked, Waits};
 use super::{ContainerHandle, FactoryHandle, ProcessHandle};
 use crate::container::OciContainer;
+use crate::grant::{Peers, Resolved};
 use crate::log::{Ended, Lines, Log};
 use crate::oci::ValidConfig;
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeMap;
 use bailiwick_kernel_glue::{ContainerKey, ExecKey, Pid, ProcessKey};
 use bailiwick_protocol::id::{Badge, ContainerId};
 use bailiwick_protocol::message::{Exit, Status, Stdio};
-use bailiwick_protocol::rights::Rights;
 
 /// The object behind a grant.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -23,9 +23,15 @@ pub(crate) enum Object {
 #[derive(Debug)]
 pub(crate) struct Call {
     pub(crate) parked: Parked,
-    pub(crate) object: Object,
-    pub(crate) rights: Rights,
-    pub(crate) depth: u16,
+    /// What it was let through on.
+    pub(crate) grant: Resolved<Object>,
+}
+
+impl Call {
+    /// What it is about.
+    pub(crate) const fn object(&self) -> Object {
+        self.grant.object
+    }
 }
 
 /// What goes on with a container's kernel side, and the call that is answered at its end. A call whose capability
@@ -81,8 +87,8 @@ pub(crate) struct Process {
 /// What is the same for a container's first process and for one started by `Exec`.
 #[derive(Clone, Debug)]
 pub(crate) struct Execution {
-    /// Badges of live grants on the object.
-    pub(crate) holders: BTreeSet<Badge>,
+    /// The grants on the object.
+    pub(crate) peers: Peers,
     pub(crate) stdio: Stdio,
     pub(crate) exit: Option<Exit>,
     pub(crate) log: Log,
@@ -94,7 +100,7 @@ pub(crate) struct Execution {
 impl Execution {
     pub(crate) fn new(stdio: Stdio) -> Self {
         Execution {
-            holders: BTreeSet::new(),
+            peers: Peers::new(),
             stdio,
             exit: None,
             log: Log::default(),

@@ -117,9 +117,9 @@ fn enter(
     let full = |_| Refusal::new(RefusalCode::Full, "containers");
     let handle = manager.containers.insert(record).map_err(full)?;
     match manager.grant(call.parked.badge, Object::Container(handle), Rights::CONTAINER) {
-        Ok(grant) => {
+        Ok(derived) => {
             manager.admit(factory, id, handle);
-            Ok((handle, grant))
+            Ok((handle, derived.badge))
         }
         Err(refusal) => {
             manager.containers.remove(handle);

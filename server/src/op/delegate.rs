@@ -1,5 +1,6 @@
 //! `Delegate`: a sub-factory within the caller's bounds.
 
+use crate::grant::Peers;
 use crate::manager::{Amounts, Answer, Call, Factory, Object, Outcome, World};
 use alloc::collections::BTreeMap;
 use bailiwick_kernel_glue::{KernelGlue, Port};
@@ -24,13 +25,13 @@ pub(super) fn run<'m, G: KernelGlue, P: Port>(
         ids: BTreeMap::new(),
         used: Amounts::NONE,
         max: Amounts::below(&above.max, delegate.containers),
-        holders: 0,
+        peers: Peers::new(),
         children: 0,
     };
     let full = |_| Refusal::new(RefusalCode::Full, "factories");
     let handle = manager.factories.insert(factory).map_err(full)?;
     let badge = match manager.grant(call.parked.badge, Object::Factory(handle), delegate.rights) {
-        Ok(badge) => badge,
+        Ok(derived) => derived.badge,
         Err(refusal) => {
             manager.factories.remove(handle);
             return Err(refusal.into());

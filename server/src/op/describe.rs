@@ -1,14 +1,19 @@
 //! `Describe`: the caller's own authority.
 
+use crate::grant::Resolved;
 use crate::manager::{Answer, Call, Object, Outcome, World};
 use bailiwick_kernel_glue::{KernelGlue, Port};
-use bailiwick_protocol::message::{Description, Reply};
+use bailiwick_protocol::message::{Description, Nanos, Reply};
 
 pub(super) fn run<'m, G: KernelGlue, P: Port>(world: World<'m, '_, G, P>, call: Call) -> Outcome<'m> {
-    let containers_left = match call.object {
+    let containers_left = match call.object() {
         Object::Factory(_) => Some(world.manager.factory(&call)?.1.left()),
         Object::Container(_) | Object::Process(_) => None,
     };
-    let (kind, rights, depth) = (call.object.kind(), call.rights, call.depth);
-    Ok(Answer::Reply(Reply::Description(Description { kind, rights, depth, containers_left })))
+    let Resolved { object, rights, depth, expires, uses } = call.grant;
+    let now = world.glue.now();
+    let lifetime = expires.map(|end| Nanos(end.0.saturating_sub(now.0)));
+    let kind = object.kind();
+    let description = Description { kind, rights, depth, containers_left, lifetime, uses };
+    Ok(Answer::Reply(Reply::Description(description)))
 }

@@ -45,9 +45,7 @@ pub(super) fn run<'m, G: KernelGlue, P: Port>(
             Ok(Answer::Capability(Reply::Exec(ExecReply { pid: pid.0 }), badge))
         }
         Err(fault) => {
-            // Nothing was derived from a grant that nobody has seen.
-            manager.let_go(badge, Object::Process(handle));
-            let _ = manager.grants.give_up(badge);
+            manager.take_back(badge, Object::Process(handle));
             manager.processes.remove(handle);
             Err(KernelFault::from(fault).into())
         }
@@ -66,7 +64,7 @@ fn enter(
     let full = |_| Refusal::new(RefusalCode::Full, "processes");
     let handle = manager.processes.insert(process).map_err(full)?;
     match manager.grant(call.parked.badge, Object::Process(handle), Rights::PROCESS) {
-        Ok(badge) => Ok((handle, badge)),
+        Ok(derived) => Ok((handle, derived.badge)),
         Err(refusal) => {
             manager.processes.remove(handle);
             Err(refusal.into())

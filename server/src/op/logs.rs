@@ -12,7 +12,7 @@ pub(super) fn run<'m, G: KernelGlue, P: Port>(
     call: Call,
     logs: Logs,
 ) -> Outcome<'m> {
-    let execution = world.manager.execution(call.object).ok_or(RefusalCode::NotFound)?;
+    let execution = world.manager.execution(call.object()).ok_or(RefusalCode::NotFound)?;
     let ended = execution.ended();
     let nothing_yet = logs.cursor == execution.log.end() && ended == Ended::No;
     if nothing_yet && logs.waiting == Waiting::Yes {

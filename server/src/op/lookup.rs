@@ -18,6 +18,6 @@ pub(super) fn run<'m, G: KernelGlue, P: Port>(
     let found = ContainerId::new(lookup.id).ok().and_then(|id| factory.ids.get(&id).copied());
     let handle = found.ok_or(Refusal::new(RefusalCode::NotFound, lookup.id))?;
     let mask = lookup.rights.restrict(Rights::CONTAINER);
-    let badge = manager.grant(call.parked.badge, Object::Container(handle), mask)?;
-    Ok(Answer::Capability(Reply::Done, badge))
+    let derived = manager.grant(call.parked.badge, Object::Container(handle), mask)?;
+    Ok(Answer::Capability(Reply::Done, derived.badge))
 }

@@ -14,12 +14,12 @@ pub(super) fn run<'m, G: KernelGlue, P: Port>(
     if !(1..=64).contains(&signal.signal) {
         return Err(bad_value(format_args!("signal: {} is not within 1 to 64", signal.signal)));
     }
-    match call.object {
+    match call.object() {
         Object::Process(_) => {
             if signal.scope == Scope::All {
                 return Err(bad_value("scope: a process is one"));
             }
-            let execution = world.manager.execution(call.object).ok_or(RefusalCode::NotFound)?;
+            let execution = world.manager.execution(call.object()).ok_or(RefusalCode::NotFound)?;
             if execution.exit.is_some() {
                 return Err(Refusal::new(RefusalCode::State, "the process has ended").into());
             }
@@ -37,7 +37,7 @@ pub(super) fn run<'m, G: KernelGlue, P: Port>(
             }
         }
     }
-    let process = world.manager.process_key(call.object).ok_or(RefusalCode::NotFound)?;
+    let process = world.manager.process_key(call.object()).ok_or(RefusalCode::NotFound)?;
     world
         .glue
         .signal(process, signal.signal, signal.scope)

@@ -1,8 +1,9 @@
-//! `Sync`: a revocation is complete when it is answered, so there is nothing to wait for.
+//! `Sync`: answered once everything that was revoked before is swept, everywhere.
 
-use crate::manager::{Answer, Outcome};
-use bailiwick_protocol::message::Reply;
+use crate::manager::{Answer, Call, Outcome, World};
+use bailiwick_kernel_glue::{KernelGlue, Port};
 
-pub(super) fn run<'m>() -> Outcome<'m> {
-    Ok(Answer::Reply(Reply::Done))
+pub(super) fn run<'m, G: KernelGlue, P: Port>(world: World<'m, '_, G, P>, call: Call) -> Outcome<'m> {
+    world.manager.sync(world.port, call.parked);
+    Ok(Answer::Taken)
 }

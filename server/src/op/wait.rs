@@ -6,7 +6,7 @@ use bailiwick_protocol::error::RefusalCode;
 use bailiwick_protocol::message::Reply;
 
 pub(super) fn run<'m, G: KernelGlue, P: Port>(world: World<'m, '_, G, P>, call: Call) -> Outcome<'m> {
-    let execution = world.manager.execution(call.object).ok_or(RefusalCode::NotFound)?;
+    let execution = world.manager.execution(call.object()).ok_or(RefusalCode::NotFound)?;
     match execution.exit {
         Some(exit) => Ok(Answer::Reply(Reply::Exit(exit))),
         None => {

@@ -1,0 +1,244 @@
+//! Work that is too large for one step: sweeping what was revoked, emptying an object that has ended, handing the
+//! containers of a factory that nobody holds to its heir.
+//!
+//! ```text
+//!   revoke ─► cut: no descendant resolves any more, in constant time
+//!         └─► job ─► up to STEPS at once, the rest in later calls of deliver, event and sweep, STEPS each
+//!                     └─► done: calls of Sync that came after it are answered
+//! ```
+//!
+//! A step does a constant amount of work, so no delivery is held up by more than [`STEPS`] of them, whatever was
+//! revoked. Each step that adds a grant has freed at least one that was waiting, so those that wait never make the table
+//! fuller than it was when they were live.
+
+use super::parked::Parked;
+use super::{FactoryHandle, Manager, Object};
+use crate::grant::{Peers, Sweep, Swept};
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use bailiwick_kernel_glue::{KernelGlue, Port};
+use bailiwick_protocol::error::RefusalCode;
+use bailiwick_protocol::message::{Nanos, Reply};
+
+/// Most steps of work left over from earlier calls that one call of the manager does.
+pub const STEPS: u32 = 64;
+
+/// Whether work is left over.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Leftover {
+    /// There is: call [`Manager::sweep`] when there is nothing better to do.
+    Some,
+    /// There is none.
+    None,
+}
+
+/// Something that is done in steps.
+#[derive(Clone, Debug)]
+pub(crate) enum Job {
+    /// Grants that were cut off.
+    Sweep(Sweep),
+    /// All grants on objects that have ended.
+    Ended(Vec<Peers>),
+    /// The containers of a factory that nobody holds.
+    Orphans(FactoryHandle),
+}
+
+/// A job and those that came of it, the last one first to be done. It is done when all of them are.
+type Stack = Vec<Job>;
+
+/// Jobs in the order they came, and who waits for them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Jobs {
+    queue: VecDeque<Stack>,
+    /// What has come of the step that is being done.
+    nested: Stack,
+    turn: Turn,
+    /// Jobs that were ever put off, and how many of these are done.
+    begun: u64,
+    done: u64,
+    syncs: VecDeque<Sync>,
+}
+
+/// Whether a step is being done.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+enum Turn {
+    #[default]
+    Calls,
+    Steps,
+}
+
+#[derive(Clone, Debug)]
+struct Sync {
+    after: u64,
+    call: Parked,
+}
+
+/// Most calls of `Sync` that wait, sent on one capability.
+const SYNCS_MAX: usize = 16;
+
+impl Jobs {
+    /// What is being swept.
+    pub(super) fn sweeps(&self) -> impl Iterator<Item = &Sweep> {
+        self.queue.iter().flatten().filter_map(|job| match job {
+            Job::Sweep(sweep) => Some(sweep),
+            _ => None,
+        })
+    }
+
+    /// Whether the containers of this factory are being handed over.
+    pub(super) fn orphaned(&self, handle: FactoryHandle) -> bool {
+        self.queue.iter().flatten().any(|job| matches!(job, Job::Orphans(other) if *other == handle))
+    }
+
+    fn put_off(&mut self, stack: Stack) {
+        self.begun += 1;
+        self.queue.push_back(stack);
+    }
+}
+
+enum Step {
+    Onward,
+    Done,
+}
+
+impl Manager {
+    /// Does a bounded piece of the work that earlier calls have left over. The owner of the loop calls it whenever
+    /// there is nothing else to do and the last call said [`Leftover::Some`]; every other call does a piece as well.
+    pub fn sweep<G: KernelGlue, P: Port>(&mut self, glue: &mut G, port: &mut P) -> Leftover {
+        let now = glue.now();
+        let mut left = STEPS;
+        while left > 0 {
+            left -= 1;
+            if let Some(badge) = self.grants.take_expired(now) {
+                let sweep = self.grants.cut(badge);
+                self.jobs.put_off(Vec::from([Job::Sweep(sweep)]));
+                continue;
+            }
+            let Some(mut stack) = self.jobs.queue.pop_front() else { break };
+            self.work(glue, port, &mut stack, &mut left);
+            if stack.is_empty() {
+                self.jobs.done += 1;
+                self.answer_syncs(port);
+            } else {
+                self.jobs.queue.push_front(stack);
+            }
+        }
+        self.leftover()
+    }
+
+    /// Whether earlier calls have left work over.
+    pub fn leftover(&self) -> Leftover {
+        if self.jobs.queue.is_empty() { Leftover::None } else { Leftover::Some }
+    }
+
+    /// When [`Manager::sweep`] should be called at the latest, because a capability ends by itself then.
+    pub fn next_expiry(&self) -> Option<Nanos> {
+        self.grants.next_expiry()
+    }
+
+    /// Does a job: all of it if it is small, else the first steps, and the rest later. What comes of a step is done with
+    /// the job that the step belongs to.
+    pub(crate) fn begin<G: KernelGlue, P: Port>(&mut self, glue: &mut G, port: &mut P, job: Job) {
+        if self.jobs.turn == Turn::Steps {
+            return self.jobs.nested.push(job);
+        }
+        let mut stack = Vec::from([job]);
+        self.work(glue, port, &mut stack, &mut { STEPS });
+        if !stack.is_empty() {
+            self.jobs.put_off(stack);
+        }
+    }
+
+    fn work<G: KernelGlue, P: Port>(
+        &mut self,
+        glue: &mut G,
+        port: &mut P,
+        stack: &mut Stack,
+        left: &mut u32,
+    ) {
+        self.jobs.turn = Turn::Steps;
+        while *left > 0
+            && let Some(mut job) = stack.pop()
+        {
+            *left -= 1;
+            if let Step::Onward = self.step(glue, port, &mut job) {
+                stack.push(job);
+            }
+            stack.append(&mut self.jobs.nested);
+        }
+        self.jobs.turn = Turn::Calls;
+    }
+
+    fn step<G: KernelGlue, P: Port>(&mut self, glue: &mut G, port: &mut P, job: &mut Job) -> Step {
+        match job {
+            Job::Sweep(sweep) => match sweep.step(&mut self.grants) {
+                Swept::Ripe(badge) => {
+                    // If its object has ended, its other job frees it.
+                    if self.grants.object(badge).is_some_and(|object| self.exists(object)) {
+                        self.free(glue, port, badge);
+                    }
+                    Step::Onward
+                }
+                Swept::Onward => Step::Onward,
+                Swept::Done => Step::Done,
+            },
+            Job::Ended(lists) => {
+                let Some(peers) = lists.last_mut() else { return Step::Done };
+                match self.grants.first_of(peers) {
+                    Some(badge) => {
+                        self.grants.free(badge, peers);
+                        self.end_calls(port, badge);
+                        port.revoke(badge);
+                        self.wither(glue, port);
+                    }
+                    None => drop(lists.pop()),
+                }
+                Step::Onward
+            }
+            Job::Orphans(handle) => match self.hand_over_one(*handle) {
+                Some(()) => Step::Onward,
+                None => {
+                    self.forget_factory(*handle);
+                    Step::Done
+                }
+            },
+        }
+    }
+
+    /// Answers a call of `Sync`, now or when every job put off before it is done.
+    pub(crate) fn sync<P: Port>(&mut self, port: &mut P, call: Parked) {
+        if self.jobs.queue.is_empty() {
+            return call.reply(port, &Reply::Done);
+        }
+        if self.jobs.syncs.iter().filter(|sync| sync.call.badge == call.badge).count() >= SYNCS_MAX {
+            return call.refuse(port, RefusalCode::Full);
+        }
+        self.jobs.syncs.push_back(Sync { after: self.jobs.begun, call });
+    }
+
+    /// Jobs are done in the order they came, so the calls are answered in the order they came.
+    fn answer_syncs<P: Port>(&mut self, port: &mut P) {
+        while let Some(sync) = self.jobs.syncs.pop_front_if(|sync| sync.after <= self.jobs.done) {
+            self.reply_if_live(port, sync.call, &Reply::Done);
+        }
+    }
+
+    /// Answers calls that came on a capability that has ended, and waited for nothing but jobs.
+    pub(super) fn end_calls<P: Port>(&mut self, port: &mut P, badge: bailiwick_protocol::id::Badge) {
+        let syncs = &mut self.jobs.syncs;
+        while let Some(at) = syncs.iter().position(|sync| sync.call.badge == badge) {
+            if let Some(sync) = syncs.remove(at) {
+                sync.call.refuse(port, RefusalCode::Revoked);
+            }
+        }
+    }
+
+    /// Whether the object is still there.
+    pub(crate) fn exists(&self, object: Object) -> bool {
+        match object {
+            Object::Factory(handle) => self.factories.get(handle).is_some(),
+            Object::Container(handle) => self.containers.get(handle).is_some(),
+            Object::Process(handle) => self.processes.get(handle).is_some(),
+        }
+    }
+}
