@@ -218,7 +218,9 @@ impl Manager {
 
     /// Jobs are done in the order they came, so the calls are answered in the order they came.
     fn answer_syncs<P: Port>(&mut self, port: &mut P) {
-        while let Some(sync) = self.jobs.syncs.pop_front_if(|sync| sync.after <= self.jobs.done) {
+        while self.jobs.syncs.front().is_some_and(|sync| sync.after <= self.jobs.done)
+            && let Some(sync) = self.jobs.syncs.pop_front()
+        {
             self.reply_if_live(port, sync.call, &Reply::Done);
         }
     }
