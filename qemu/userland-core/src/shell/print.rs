@@ -78,10 +78,16 @@ fn limit(value: Option<impl ToString>, unit: &str) -> String {
 }
 
 pub(super) fn description(description: &Description, console: &mut dyn Console) {
-    let Description { kind, rights, depth, containers_left } = description;
+    let Description { kind, rights, depth, containers_left, lifetime, uses } = description;
     say(console, format_args!("a {kind:?} capability, {depth} derivations from the first\nrights:"));
     for (name, _) in rights.iter_names() {
         say(console, format_args!(" {}", name.to_ascii_lowercase()));
     }
     say(console, format_args!("\nroom for {} more containers\n", or_dash(*containers_left)));
+    if let Some(left) = lifetime {
+        say(console, format_args!("ends in {} ms\n", left.0 / 1_000_000));
+    }
+    if let Some(left) = uses {
+        say(console, format_args!("good for {left} more calls\n"));
+    }
 }
