@@ -17,6 +17,7 @@ extern crate alloc;
 pub mod glue;
 #[cfg(feature = "linux")]
 pub mod linux;
+pub mod own_kernel;
 pub mod plan;
 pub mod port;
 

@@ -1,13 +1,13 @@
 //! The trait, verb by verb.
 
 use super::channel::Directory;
-use super::features::FEATURES;
 use super::sys;
 use super::work::{Container, Outcome, errno, name_namespaces};
 use crate::glue::{
     BundleError, ContainerKey, Event, ExecKey, KernelGlue, OutputRead, Pid, Prepared, ProcessKey, Progress,
     StepFault,
 };
+use crate::own_kernel::FEATURES;
 use crate::plan::{Features, Plan, ProcessPlan};
 use alloc::collections::BTreeMap;
 use alloc::string::ToString;

@@ -14,7 +14,6 @@
 
 mod channel;
 mod endpoint;
-mod features;
 mod glue;
 mod hook;
 mod messages;

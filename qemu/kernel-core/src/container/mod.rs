@@ -45,7 +45,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use bailiwick_abi::Which;
 use bailiwick_kernel_glue::StepFault;
-use bailiwick_kernel_glue::plan::{Feature, Features, MountFlags, Namespace, Step};
+use bailiwick_kernel_glue::plan::{MountFlags, Namespace, Step};
 use bailiwick_protocol::error::Errno;
 use bailiwick_protocol::message::Stdio;
 use fault::Fault;
@@ -89,25 +89,6 @@ pub struct NewContainer {
     /// Standard streams of the first process.
     pub stdio: Stdio,
 }
-
-/// What the steps here can carry out.
-pub const FEATURES: Features = Features {
-    kernel: "the bailiwick kernel",
-    namespaces: &Namespace::ALL,
-    file_systems: &["proc", "sysfs", "tmpfs", "devpts", "mqueue", "cgroup", "cgroup2"],
-    features: Feature::MEMORY
-        .union(Feature::CPU)
-        .union(Feature::PIDS)
-        .union(Feature::DEVICE_RULES)
-        .union(Feature::TERMINAL)
-        .union(Feature::RECURSIVE_ATTRIBUTES)
-        .union(Feature::HOOKS)
-        .union(Feature::TIME_OFFSETS)
-        .union(Feature::OOM_SCORE),
-    capabilities: crate::cred::Capabilities::ALL.0,
-    sysctls: &["kernel.hostname", "kernel.domainname"],
-    devices: &[],
-};
 
 /// Where a container is in its life.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -225,6 +206,10 @@ impl Containers {
     /// How many there are.
     pub fn count(&self) -> usize {
         self.all.len()
+    }
+    /// How many processes and rings of output are known to be a container's, and groups to be made on the way.
+    pub fn parts(&self) -> usize {
+        self.processes.len() + self.outputs.len() + self.on_the_way.len()
     }
     fn record(&self, id: ContainerId) -> Result<&Container, Errno> {
         self.all.get(&id).ok_or(Errno::ESRCH)

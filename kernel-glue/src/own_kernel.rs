@@ -1,9 +1,9 @@
-//! What our own kernel can do.
+//! What our own kernel can do: the one list, which its `metal` backend gives and which its steps are held to.
 
 use crate::plan::{DeviceKind, Feature, Features, Namespace};
 
 /// Everything else is refused by name.
-pub(super) const FEATURES: Features = Features {
+pub const FEATURES: Features = Features {
     kernel: "the Bailiwick kernel",
     namespaces: &Namespace::ALL,
     file_systems: &["proc", "sysfs", "tmpfs", "cgroup", "cgroup2", "mqueue", "devpts"],
@@ -12,6 +12,7 @@ pub(super) const FEATURES: Features = Features {
         .union(Feature::PIDS)
         .union(Feature::DEVICE_RULES)
         .union(Feature::TERMINAL)
+        .union(Feature::RECURSIVE_ATTRIBUTES)
         .union(Feature::HOOKS)
         .union(Feature::TIME_OFFSETS)
         .union(Feature::OOM_SCORE),
