@@ -48,6 +48,8 @@ errors! {
     BUSY = 16, "in use";
     /// It is there already.
     EXISTS = 17, "it exists already";
+    /// The path leads out of the directory.
+    OUTSIDE = 18, "the path leads out of the directory";
     /// The capability is of another kind.
     WRONG_KIND = 22, "another kind of capability or value is needed";
     /// The table is full: slots, threads, objects.

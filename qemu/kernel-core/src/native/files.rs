@@ -47,11 +47,12 @@ impl<H: Hw> Call<'_, H> {
             FileId,
         ) -> Result<T, Errno>,
     ) -> Result<T, Error> {
-        let from = From::inside(self.directory(self.handle(0), Rights::READ)?);
+        let from = From::below(self.directory(self.handle(0), Rights::READ)?);
         let path = self.text(1, PATH_MAX)?;
+        let path = relative(&path);
         let group = self.group();
         let done = with_host(self.k, group, |vfs, env, caller| {
-            let opened = vfs.open(env, caller, from, &path, flags, 0)?;
+            let opened = vfs.open(env, caller, from, path, flags, 0)?;
             let file = file_of(opened).ok_or(Errno::ENXIO)?;
             let done = match opened {
                 Opened::Regular(_) | Opened::Directory(_) => work(vfs, env, caller, file),
@@ -116,6 +117,15 @@ impl<H: Hw> Call<'_, H> {
         })?;
         self.write_bytes(address, &bytes)?;
         Ok([bytes.len() as u64, next, 0])
+    }
+}
+
+/// A path with slashes in front begins at the directory like any other.
+fn relative(path: &[u8]) -> &[u8] {
+    match path.iter().position(|byte| *byte != b'/') {
+        Some(start) => path.get(start..).unwrap_or_default(),
+        None if path.is_empty() => path,
+        None => b".",
     }
 }
 

@@ -62,6 +62,10 @@ impl From {
     pub const fn dir(base: Location) -> From {
         From { base: Some(base), resolve: Resolve::empty() }
     }
+    /// Below `base`: what leads out of it, were it only to come back, is `EXDEV`. Magic links are excluded.
+    pub const fn below(base: Location) -> From {
+        From { base: Some(base), resolve: Resolve::BENEATH.union(Resolve::NO_MAGICLINKS) }
+    }
     /// Inside `root` as if it were the root, magic links excluded.
     pub const fn inside(root: Location) -> From {
         From { base: Some(root), resolve: Resolve::IN_ROOT.union(Resolve::NO_MAGICLINKS) }
