@@ -83,8 +83,6 @@ pub struct Group {
     pub devices: Option<DeviceRules>,
     depth: u8,
     children: u32,
-    /// Nobody names it any more; it goes with its last frame.
-    doomed: bool,
     pub(crate) entity: Entity,
     pub(crate) queue: RunQueue,
     pub(crate) budget: crate::sched::Budget,
@@ -115,12 +113,20 @@ impl Group {
             devices: None,
             depth,
             children: 0,
-            doomed: false,
             entity: Entity::default(),
             queue: RunQueue::default(),
             budget: crate::sched::Budget::default(),
         }
     }
+}
+
+/// What a group leaves that is removed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Legacy {
+    /// Frames that it paid for. They are counted in its parent already.
+    pub(crate) frames: u64,
+    /// Its parent.
+    pub(crate) heir: GroupId,
 }
 
 /// What a process does with a device.
@@ -217,7 +223,7 @@ impl Groups {
     }
     /// The child of `parent` with this name.
     pub fn child(&self, parent: GroupId, name: &str) -> Option<GroupId> {
-        self.iter().find(|(_, g)| g.parent == Some(parent) && g.name == name && !g.doomed).map(|(id, _)| id)
+        self.iter().find(|(_, g)| g.parent == Some(parent) && g.name == name).map(|(id, _)| id)
     }
     /// Whether `id` is `ancestor` or below it.
     pub fn is_within(&self, id: GroupId, ancestor: GroupId) -> bool {
@@ -241,7 +247,7 @@ impl Groups {
     /// `EEXIST`: the name is taken. `EINVAL`: it is empty, too long or holds a slash, or the weight is 0. `ENOSPC`:
     /// there are too many groups or they nest too deep. `ENOENT`: no such parent.
     pub fn create(&mut self, parent: GroupId, name: &str, limits: Limits) -> Result<GroupId, Errno> {
-        let depth = self.get(parent).filter(|p| !p.doomed).ok_or(Errno::ENOENT)?.depth + 1;
+        let depth = self.get(parent).ok_or(Errno::ENOENT)?.depth + 1;
         if name.is_empty() || name.len() > NAME_MAX || name.contains('/') || limits.weight == 0 {
             return Err(Errno::EINVAL);
         }
@@ -258,36 +264,23 @@ impl Groups {
         Ok(GroupId(id as u16))
     }
 
-    /// Removes a group that holds no process and no group. What memory it still pays for (files others can see)
-    /// keeps its record alive until it is freed, but its name is free at once.
+    /// Removes a group that holds no process and no group. What memory it paid for (files that others see) its parent
+    /// pays for from now on: the caller tells [`Memory::bequeath`](crate::memory::Memory::bequeath) so, to whom.
     ///
     /// # Errors
     /// `EBUSY` if something is in it, `ENOENT` if there is no such group, `EPERM` for the root.
-    pub fn destroy(&mut self, id: GroupId) -> Result<(), Errno> {
-        if id == GroupId::ROOT {
-            return Err(Errno::EPERM);
-        }
-        let group = self.get_mut(id).filter(|group| !group.doomed).ok_or(Errno::ENOENT)?;
+    pub(crate) fn remove(&mut self, id: GroupId) -> Result<Legacy, Errno> {
+        let group = self.get(id).ok_or(Errno::ENOENT)?;
+        let Some(parent) = group.parent else { return Err(Errno::EPERM) };
         if group.usage.pids > 0 || group.children > 0 {
             return Err(Errno::EBUSY);
         }
-        group.doomed = true;
-        self.bury(id);
-        Ok(())
-    }
-
-    fn bury(&mut self, id: GroupId) {
-        let Some(group) = self.get(id).filter(|g| g.doomed && g.usage.frames == 0 && g.children == 0) else {
-            return;
-        };
-        let parent = group.parent;
+        let frames = group.usage.frames;
         self.all.remove(id.0.into());
-        if let Some(parent) = parent.and_then(|parent| self.get_mut(parent)) {
+        if let Some(parent) = self.get_mut(parent) {
             parent.children -= 1;
         }
-        if let Some(parent) = parent {
-            self.bury(parent);
-        }
+        Ok(Legacy { frames, heir: parent })
     }
 
     /// Counts one process more in `id` and above.
@@ -340,6 +333,5 @@ impl Charge for Groups {
     }
     fn uncharge(&mut self, id: GroupId) {
         self.climb(id, |group| group.usage.frames = group.usage.frames.saturating_sub(1));
-        self.bury(id);
     }
 }

@@ -134,6 +134,24 @@ impl<H: Hw> Memory<H> {
         }
     }
 
+    /// Everything that `from` paid for, `count` frames, is `to`'s from now on. The charges have been moved already.
+    ///
+    /// Takes time for each frame of the machine, unless `count` is 0.
+    pub(crate) fn bequeath(&mut self, from: GroupId, to: GroupId, count: u64) {
+        let mut left = count;
+        for state in &mut self.frames {
+            if left == 0 {
+                return;
+            }
+            if let State::Held { group, .. } = state
+                && *group == from
+            {
+                *group = to;
+                left -= 1;
+            }
+        }
+    }
+
     /// The frame's bytes.
     pub fn bytes(&self, frame: Frame) -> &[u8; PAGE] {
         self.hw.bytes(frame)

@@ -108,9 +108,8 @@ impl<H: Hw> Kernel<H> {
     /// Removes `group` and then every group above it that was made on the way to a container's and is empty.
     pub(super) fn remove_group(&mut self, group: GroupId) {
         let parent = self.groups.get(group).and_then(|group| group.parent);
-        self.sched.forget_group(&mut self.groups, group);
         // It can still hold a process only if somebody was put into it from outside.
-        let _ = self.groups.destroy(group);
+        let _ = self.destroy_group(group);
         if let Some(parent) = parent {
             self.clear_way(parent);
         }
@@ -120,10 +119,9 @@ impl<H: Hw> Kernel<H> {
         let mut at = Some(from);
         while let Some(group) = at.filter(|group| self.containers.on_the_way.contains(group)) {
             at = self.groups.get(group).and_then(|group| group.parent);
-            if self.groups.destroy(group).is_err() {
+            if self.destroy_group(group).is_err() {
                 return;
             }
-            self.sched.forget_group(&mut self.groups, group);
             self.containers.on_the_way.remove(&group);
         }
     }

@@ -1,6 +1,7 @@
 //! What happens because capabilities went.
 
 use crate::cap::{Gone, Object};
+use crate::group::Legacy;
 use crate::hw::Hw;
 use crate::kernel::Kernel;
 use crate::memory::GroupId;
@@ -66,16 +67,18 @@ impl<H: Hw> Kernel<H> {
         }
     }
 
-    /// Removes a group that holds nothing.
+    /// Removes a group that holds no process and no group. What memory it still pays for is its parent's to pay then.
     ///
     /// # Errors
-    /// As [`crate::group::Groups::destroy`].
+    /// `EBUSY` if something is in it, `ENOENT` if there is no such group, `EPERM` for the root.
     pub fn destroy_group(&mut self, id: GroupId) -> Result<(), Errno> {
         if self.groups.get(id).is_some_and(|group| group.usage.pids == 0) {
             // Without processes it has nothing that could run, so it has no claim to its place in the queue.
             self.sched.forget_group(&mut self.groups, id);
         }
-        self.groups.destroy(id)
+        let Legacy { frames, heir } = self.groups.remove(id)?;
+        self.mem.bequeath(id, heir, frames);
+        Ok(())
     }
 
     fn forget_watcher(&mut self, gone: crate::ipc::NotificationId) {
