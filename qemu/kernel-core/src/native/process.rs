@@ -271,6 +271,8 @@ impl<H: Hw> Kernel<H> {
             let put = self.caps.insert_at(space, number, Capability::all(object), None);
             put.map_err(|error| Errno(error.0))?;
         }
+        // It is no Linux process and has no number; a Linux process with its number would be taken for it.
+        self.vfs.namespaces.keep_first_number(self.machine.pid);
         self.start_native(process, text).map_err(|error| Errno(error.0))?;
         // Nobody holds it, and yet somebody wants to know how it ends: whoever runs the machine.
         self.init = Some(process);

@@ -232,6 +232,15 @@ impl Namespaces {
     pub fn count(&self) -> usize {
         self.objects.len()
     }
+    /// How often all of them together are held, and how many numbers all pid namespaces have given out.
+    pub fn counts(&self) -> [usize; 2] {
+        let all = || self.objects.iter().map(|(_, object)| object);
+        let numbers = |object: &Object| match &object.body {
+            Body::Pid(pids) => pids.count(),
+            _ => 0,
+        };
+        [all().map(|object| object.holders as usize).sum(), all().map(numbers).sum()]
+    }
 
     /// A user namespace.
     pub fn user(&self, id: NamespaceId) -> Option<&UserNamespace> {
@@ -355,6 +364,13 @@ impl Namespaces {
     pub fn end_pid_namespace(&mut self, id: NamespaceId) {
         if let Some(pid) = self.pid_mut(id) {
             pid.ended = true;
+        }
+    }
+
+    /// Number 1 of a pid namespace is nobody's. To be called before the first number is given out.
+    pub(crate) fn keep_first_number(&mut self, id: NamespaceId) {
+        if let Some(pid) = self.pid_mut(id) {
+            pid.keep_first();
         }
     }
 

@@ -34,9 +34,14 @@ pub struct PidNamespace {
 }
 
 impl PidNamespace {
-    /// The first namespace; its number 1 stays free for the kernel's first process.
+    /// The first namespace. Number 1 is the first Linux process's, whose end is the end of all others, unless
+    /// [`PidNamespace::keep_first`] is called before.
     pub fn first() -> Self {
         PidNamespace::default()
+    }
+    /// Number 1 is nobody's: none of the processes here is the one that the others depend on.
+    pub(super) fn keep_first(&mut self) {
+        self.last = self.last.max(1);
     }
     /// A namespace inside `parent`, which has level `level - 1`.
     pub fn below(parent: NamespaceId, level: u8) -> Self {
@@ -80,6 +85,10 @@ impl PidNamespace {
     pub fn next_process(&self, number: u32) -> Option<(u32, ProcessId)> {
         let start = number.checked_add(1)?;
         self.numbers.range(start..).find(|(_, (_, role))| *role == Role::Process).map(|(n, (p, _))| (*n, *p))
+    }
+    /// How many numbers are given out.
+    pub fn count(&self) -> usize {
+        self.numbers.len()
     }
     /// The number that was given last.
     pub fn last(&self) -> u32 {
