@@ -116,6 +116,9 @@ calls! {
     PowerOff = 50;
     /// Free frames, all frames, bytes free in the kernel's heap (system, `READ`).
     SystemMemory = 51;
+    /// How many objects there are (system, `READ`): handle, buffer, length. Returns the bytes of the words of a
+    /// [`crate::Census`].
+    SystemCensus = 52;
 
     /// A group in a group (`CREATE`): handle, text of its name. Returns its capability.
     GroupCreate = 55;
@@ -124,7 +127,9 @@ calls! {
     /// Frames, processes and nanoseconds of a group (`READ`).
     GroupUsage = 57;
 
-    /// A directory below a directory (`READ`): handle, text of the path, rights. Returns its capability.
+    /// A directory below a directory (`READ`): handle, text of the path, rights. Returns its capability. As with every
+    /// path of a directory capability, what leads out of the directory (dots, links) is `OUTSIDE`; a slash in front
+    /// changes nothing.
     DirectoryOpen = 60;
     /// Reads a file below a directory (`READ`): handle, text of the path, offset, buffer address, and in `r9` the
     /// buffer's length. Returns bytes read and the file's size.

@@ -19,11 +19,13 @@
 #![forbid(unsafe_code)]
 
 mod call;
+mod census;
 mod container;
 mod error;
 mod message;
 
 pub use call::Call;
+pub use census::Census;
 pub use container::{CONTAINER_TEXT_MAX, ContainerEvent, ContainerRequest, Which};
 pub use error::Error;
 pub use message::{

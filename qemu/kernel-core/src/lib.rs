@@ -21,6 +21,7 @@ extern crate alloc;
 
 mod arena;
 pub mod cap;
+mod census;
 pub mod console;
 pub mod container;
 pub mod cred;

@@ -210,6 +210,10 @@ impl Threads {
     pub fn count(&self) -> usize {
         self.all.len()
     }
+    /// How many things threads wait for, points in time included.
+    pub fn waits(&self) -> usize {
+        self.waiting.len() + self.deadlines.len()
+    }
     /// All threads.
     pub fn iter(&self) -> impl Iterator<Item = (ThreadId, &Thread)> {
         self.all.iter().map(|(at, thread)| (ThreadId(at), thread))

@@ -22,6 +22,27 @@ pub(crate) fn init() -> bool {
     }
 }
 
+/// Bytes of the heap that [`touch`] leaves out: what the allocator needs for itself and what is in use.
+const SPARED: usize = 1 << 20;
+/// Bytes of the stack that it touches: most of what there is.
+const STACK: usize = 768 << 10;
+
+/// Touches memory that the program may come to use, so that it takes no page more from now on, unless it needs very
+/// much.
+pub(crate) fn touch() {
+    let mut heap = alloc::vec![0u8; SIZE - SPARED];
+    heap.fill(1);
+    core::hint::black_box(&heap);
+    touch_stack();
+}
+
+#[inline(never)]
+fn touch_stack() {
+    let mut stack = [0u8; STACK];
+    stack.fill(1);
+    core::hint::black_box(&stack);
+}
+
 struct OneThread;
 critical_section::set_impl!(OneThread);
 

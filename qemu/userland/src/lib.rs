@@ -16,6 +16,7 @@
 extern crate alloc;
 
 pub mod console;
+pub mod contract;
 mod heap;
 pub mod init;
 pub mod manager;

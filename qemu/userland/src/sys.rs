@@ -1,7 +1,7 @@
 //! The system calls that programs make besides those of [`bailiwick_kernel_glue::metal`].
 #![allow(unsafe_code, reason = "a system call is an instruction")]
 
-use bailiwick_abi::{Call, Error, Exit, Handle, Rights};
+use bailiwick_abi::{Call, Census, Error, Exit, Handle, Rights};
 use core::arch::asm;
 
 /// Makes a call.
@@ -66,6 +66,30 @@ pub fn allocate(bytes: usize) -> Result<usize, Error> {
 /// Nanoseconds since boot.
 pub fn now(clock: Handle) -> u64 {
     plain(Call::ClockNow, &[clock.0]).map_or(0, |results| results[0])
+}
+
+/// How many objects the kernel has.
+///
+/// # Errors
+/// The kernel's reason.
+pub fn census(system: Handle) -> Result<Census, Error> {
+    let mut words = [0; Census::WORDS];
+    let args = [system.0, words.as_mut_ptr() as u64, size_of_val(&words) as u64];
+    // SAFETY: the kernel writes the words.
+    unsafe { call(Call::SystemCensus, &args) }.map(|_| Census::from_words(words))
+}
+
+/// Free frames, all frames, and bytes free in the kernel's heap.
+///
+/// # Errors
+/// The kernel's reason.
+pub fn memory(system: Handle) -> Result<[u64; 3], Error> {
+    plain(Call::SystemMemory, &[system.0])
+}
+
+/// Lets others run.
+pub fn yield_now() {
+    let _ = plain(Call::Yield, &[]);
 }
 
 /// A new endpoint.

@@ -162,6 +162,10 @@ impl Capabilities {
     pub fn count(&self) -> usize {
         self.nodes.len()
     }
+    /// How many spaces there are.
+    pub fn space_count(&self) -> usize {
+        self.spaces.len()
+    }
     /// How many capabilities stand for this object.
     pub fn holders(&self, object: Object) -> u32 {
         self.holders.get(&object).map_or(0, |holders| holders.all)

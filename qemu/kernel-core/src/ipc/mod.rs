@@ -108,6 +108,13 @@ impl Default for Ipc {
     }
 }
 
+impl Ipc {
+    /// How many endpoints and notifications there are.
+    pub(crate) fn counts(&self) -> [usize; 2] {
+        [self.endpoints.len(), self.notifications.len()]
+    }
+}
+
 /// What a message call comes to, for the thread that made it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Done {

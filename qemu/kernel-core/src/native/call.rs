@@ -100,6 +100,7 @@ impl<H: Hw> Call<'_, H> {
             Number::ConsoleRead => self.console_read(),
             Number::PowerOff => self.power_off(),
             Number::SystemMemory => self.system_memory(),
+            Number::SystemCensus => self.system_census(),
             Number::GroupCreate => self.group_create(),
             Number::GroupDestroy => self.group_destroy(),
             Number::GroupUsage => self.group_usage(),

@@ -60,6 +60,12 @@ impl<H: Hw> Call<'_, H> {
         Ok([memory.free() as u64, memory.total() as u64, memory.hw.heap_free() as u64])
     }
 
+    pub(super) fn system_census(&mut self) -> Outcome {
+        self.object(0, Kind::System, Rights::READ)?;
+        let bytes = self.k.census().to_words().map(u64::to_le_bytes);
+        Ok([self.give(1, bytes.as_flattened())?, 0, 0])
+    }
+
     pub(super) fn group_create(&mut self) -> Outcome {
         self.k.room()?;
         let parent = self.group_in(self.handle(0), Rights::CREATE)?;

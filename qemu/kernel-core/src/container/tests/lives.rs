@@ -2,7 +2,7 @@
 
 use super::*;
 use bailiwick_abi::Exit as Told;
-use bailiwick_kernel_glue::plan::{Feature, ProcessPlan};
+use bailiwick_kernel_glue::plan::ProcessPlan;
 use bailiwick_protocol::message::Scope;
 
 fn process_plan() -> ProcessPlan {
@@ -174,8 +174,44 @@ fn signals_reach_whom_they_are_for() {
 }
 
 #[test]
+fn the_list_that_plans_are_made_from_is_what_the_kernel_has() {
+    let mut listed: Vec<&str> = FEATURES.file_systems.to_vec();
+    let mut mountable: Vec<&str> = FsKind::MOUNTABLE.iter().map(|kind| kind.name()).collect();
+    listed.sort_unstable();
+    mountable.sort_unstable();
+    assert_eq!(listed, mountable);
+    assert_eq!(FEATURES.capabilities, crate::cred::Capabilities::ALL.0);
+}
+
+#[test]
+fn what_a_container_leaves_in_its_bundle_is_the_groups_above_to_pay_for() {
+    let mut w = World::new();
+    let plan = spec_plan(|c| c.root.readonly = false);
+    let id = w.started(&plan);
+    w.k.container_remove(id);
+    let before = w.k.census();
+    let paid = w.k.groups.get(GroupId::ROOT).unwrap().usage.frames;
+    for round in 0..2 * crate::group::GROUPS_MAX as u64 {
+        let id = w.started(&plan);
+        let pid = w.first(id);
+        let fd = w.open(pid, &format!("/left{round}"), 0o101) as u64;
+        assert_eq!(w.write(pid, fd, "left behind"), 11);
+        w.k.container_remove(id);
+        let now = w.k.census();
+        let added = round + 1;
+        let expected = bailiwick_abi::Census {
+            free_frames: before.free_frames - added,
+            entries: before.entries + added,
+            inodes: before.inodes + added,
+            ..before
+        };
+        assert_eq!(now, expected);
+        assert_eq!(w.k.groups.get(GroupId::ROOT).unwrap().usage.frames, paid + added);
+    }
+}
+
+#[test]
 fn limits_are_the_plans_and_numbers_come_from_the_group() {
-    assert!(FEATURES.features.contains(Feature::MEMORY | Feature::CPU | Feature::PIDS));
     let mut w = World::new();
     let plan = spec_plan(|c| {
         let resources = c.linux.resources.as_mut().unwrap();

@@ -14,6 +14,7 @@ use crate::vfs::{From, Last, OpenFlags, Opened};
 use alloc::format;
 use alloc::string::ToString;
 use bailiwick_abi::ContainerEvent;
+use bailiwick_kernel_glue::own_kernel::FEATURES;
 use bailiwick_kernel_glue::plan::{CapabilitySets, Plan};
 use bailiwick_protocol::message::Exit;
 use bailiwick_server::oci::{OciConfig, ValidConfig};
@@ -40,15 +41,9 @@ pub(super) fn program(machine: u16) -> Vec<u8> {
 /// Counts that must be what they were.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Census {
-    frames: usize,
-    processes: usize,
-    threads: usize,
-    groups: usize,
+    kernel: bailiwick_abi::Census,
     root: crate::group::Usage,
-    vfs: [usize; 6],
-    namespaces: (usize, [u32; 10]),
-    linux: [usize; 4],
-    containers: usize,
+    machine: [u32; 10],
 }
 
 pub(super) struct World {
@@ -111,23 +106,8 @@ impl World {
     pub(super) fn census(&mut self) -> Census {
         let mut root = self.k.groups.get(GroupId::ROOT).unwrap().usage;
         (root.frames_peak, root.cpu, root.oom_kills, root.unknown_calls) = (0, 0, 0, 0);
-        Census {
-            frames: self.k.mem.free(),
-            processes: self.k.processes.count(),
-            threads: self.k.threads.count(),
-            groups: self.k.groups.count(),
-            root,
-            vfs: self.k.vfs.counts(),
-            namespaces: (
-                self.k.vfs.namespaces.count(),
-                self.k.machine.ids().map(|id| self.k.vfs.namespaces.holders(id)),
-            ),
-            linux: self.k.linux.counts(),
-            containers: self.k.containers.count()
-                + self.k.containers.processes.len()
-                + self.k.containers.outputs.len()
-                + self.k.containers.on_the_way.len(),
-        }
+        let machine = self.k.machine.ids().map(|id| self.k.vfs.namespaces.holders(id));
+        Census { kernel: self.k.census(), root, machine }
     }
 
     pub(super) fn create(&mut self) -> ContainerId {
