@@ -240,6 +240,11 @@ impl<'f, F: Fixture> Context<'f, F> {
                 self.kept.push(event);
             }
         }
+        self.not_yet(what, unwanted)
+    }
+
+    /// None of the events that came while another one was waited for is one that `unwanted` accepts.
+    pub(super) fn not_yet(&self, what: &str, unwanted: impl Fn(&Event) -> bool) -> Case {
         match self.kept.iter().find(|event| unwanted(event)) {
             Some(event) => failed(format!("{what}: {event:?}")),
             None => Ok(()),

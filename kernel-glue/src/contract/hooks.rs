@@ -1,6 +1,6 @@
 //! Promises about hooks.
 
-use super::context::{Context, about, failed, hook, position};
+use super::context::{Context, about, ends, failed, hook, position};
 use super::{Case, Fixture, Row, Verdict};
 use crate::glue::{Event, KernelGlue, ProcessKey, Progress};
 use crate::plan::{Feature, HookKind, Step};
@@ -84,6 +84,7 @@ fn start<F: Fixture>(c: &mut Context<'_, F>) -> Case {
     plan.start.push(hook(HookKind::StartContainer, &["false"], None));
     c.prepare(key, &plan)?;
     ensure!(c.try_release(key)?.is_err(), "release succeeded");
+    c.not_yet("the end was told before the failure", |event| ends(event, ProcessKey::First(key)))?;
     ensure_eq!(c.exit(ProcessKey::First(key))?, Exit::Signal(9), "the end");
     ensure_eq!(c.output(ProcessKey::First(key)), "", "output");
     Ok(())

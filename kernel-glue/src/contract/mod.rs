@@ -74,6 +74,8 @@ pub trait Fixture {
     fn directory(&mut self) -> Result<<Self::Glue as KernelGlue>::Directory, String>;
 
     /// How many kernel objects there are. What a kernel cannot tell is left out; empty if it can tell nothing.
+    /// If memory is counted, this waits before it counts until processes that have just been started have come to
+    /// rest; some never do.
     fn census(&mut self) -> Census;
 
     /// A hook of this kind that succeeds and leaves a trace for [`Fixture::trail`]; none if the backend's hooks
