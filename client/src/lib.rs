@@ -111,12 +111,28 @@ macro_rules! any_object {
     };
 }
 
+/// What can be done with whatever events are told of.
+macro_rules! watched {
+    ($handle:ident) => {
+        impl<C: Channel> $handle<C> {
+            /// A page of what has happened, from a cursor on; see [`Events`].
+            ///
+            /// # Errors
+            /// [`CallError`].
+            pub fn events(&self, events: Events) -> Result<EventPage, CallError<C::Error>> {
+                call(&self.channel, Request::Events(events), None, &mut ReplyBuffer::default())
+            }
+        }
+    };
+}
+
 /// A capability on a factory: it creates containers within a quota.
 #[derive(Debug)]
 pub struct Factory<C> {
     channel: C,
 }
 any_object!(Factory);
+watched!(Factory);
 
 /// A capability on one container.
 #[derive(Debug)]
@@ -124,6 +140,7 @@ pub struct Container<C> {
     channel: C,
 }
 any_object!(Container);
+watched!(Container);
 
 /// A capability on a process that was started in a container.
 #[derive(Debug)]

@@ -111,6 +111,7 @@ impl Request<'_> {
             Request::Processes(_) => Op::Processes,
             Request::Delete(_) => Op::Delete,
             Request::PivotRoot => Op::PivotRoot,
+            Request::Events(_) => Op::Events,
         }
     }
 
@@ -141,6 +142,7 @@ impl Request<'_> {
             Request::Exec(v) => write(out, op, tag, v),
             Request::Logs(v) => write(out, op, tag, v),
             Request::Delete(v) => write(out, op, tag, v),
+            Request::Events(v) => write(out, op, tag, v),
             _ => write(out, op, tag, &()),
         }
     }
@@ -179,6 +181,7 @@ impl Request<'_> {
             Op::Processes => Request::Processes(body(bytes)?),
             Op::Delete => Request::Delete(body(bytes)?),
             Op::PivotRoot => empty(bytes, Request::PivotRoot)?,
+            Op::Events => Request::Events(body(bytes)?),
         };
         Ok((tag, request))
     }
@@ -206,6 +209,7 @@ impl Reply<'_> {
             Reply::Statistics(v) => write(out, STATUS_OK, tag, v),
             Reply::Processes(v) => write(out, STATUS_OK, tag, v),
             Reply::PivotRoot(v) => write(out, STATUS_OK, tag, v),
+            Reply::Events(v) => write(out, STATUS_OK, tag, v),
         }
     }
 }

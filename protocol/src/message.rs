@@ -3,6 +3,7 @@
 //! Everything here borrows from the frame: decoding copies nothing, allocates nothing and takes time linear in
 //! the frame. No sequence has elements of size zero, so a claimed length cannot drive a loop by itself.
 
+use crate::error::{Errno, RefusalCode};
 use crate::id::{ContainerId, GrantHandle};
 use crate::op::ObjectKind;
 use crate::rights::Rights;
@@ -442,6 +443,61 @@ pub struct PivotRootReply<'a> {
     pub new: &'a str,
 }
 
+/// `Events`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Events {
+    /// Position in the stream of all events ever: 0 for the oldest kept, then what the last reply gave as `next`. None
+    /// begins with whatever happens next.
+    pub cursor: Option<u64>,
+    /// Whether to wait when nothing is there.
+    pub waiting: Waiting,
+}
+
+/// What happened to a container.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub enum EventKind {
+    /// Its first process waits at the gate.
+    Created,
+    /// The gate was opened.
+    Started,
+    /// Its processes were frozen.
+    Paused,
+    /// They were thawed.
+    Resumed,
+    /// Its first process has ended.
+    Exited(Exit),
+    /// The kernel killed a process in it because memory ran out.
+    OutOfMemory,
+    /// It was removed.
+    Deleted,
+    /// Its creation was refused by this rule.
+    Refused(RefusalCode),
+    /// Its creation failed: the kernel's number.
+    Failed(Errno),
+}
+
+/// One event.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct EventRow {
+    /// When it was noticed.
+    pub at: Nanos,
+    /// The container, by the name that its own factory has for it.
+    pub id: ContainerId,
+    /// What happened.
+    pub kind: EventKind,
+}
+
+/// Reply to `Events`.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct EventPage {
+    /// The cursor to go on from.
+    pub next: u64,
+    /// Events between the asked cursor and these that were dropped before this reader came.
+    pub lost: u64,
+    /// The events, the oldest first.
+    pub rows: heapless::Vec<EventRow, PAGE_ROWS>,
+}
+
 /// A decoded request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[allow(missing_docs, reason = "the variants are the rows of the operations table, see `Op`")]
@@ -472,6 +528,7 @@ pub enum Request<'a> {
     Processes(Page),
     Delete(Delete),
     PivotRoot,
+    Events(Events),
 }
 
 /// A reply's body, before it is encoded.
@@ -496,4 +553,5 @@ pub enum Reply<'a> {
     Statistics(Statistics),
     Processes(ProcessPage),
     PivotRoot(PivotRootReply<'a>),
+    Events(EventPage),
 }

@@ -26,6 +26,8 @@ pub enum Target {
     Container,
     /// Containers, and processes started by `Exec`.
     Running,
+    /// Factories and containers.
+    Watched,
 }
 
 impl Target {
@@ -36,6 +38,7 @@ impl Target {
             Target::Factory => matches!(kind, ObjectKind::Factory),
             Target::Container => matches!(kind, ObjectKind::Container),
             Target::Running => matches!(kind, ObjectKind::Container | ObjectKind::Process),
+            Target::Watched => matches!(kind, ObjectKind::Factory | ObjectKind::Container),
         }
     }
 }
@@ -127,8 +130,9 @@ operations! {
     Delete = 43, Container, Rights::DELETE;
     /// The pair that `pivot_root` exchanged.
     PivotRoot = 44, Container, Rights::INSPECT;
+    /// What has happened to the container, or to all containers below the factory, from a cursor on.
+    Events = 47, Watched, Rights::OBSERVE;
 }
 
 /// Numbers kept free for operations that are designed but not built, so that nothing else takes them.
-pub const RESERVED: &[(u16, &str)] =
-    &[(22, "Limits"), (45, "Update"), (46, "Attach"), (47, "Events"), (48, "Grant")];
+pub const RESERVED: &[(u16, &str)] = &[(22, "Limits"), (45, "Update"), (46, "Attach"), (48, "Grant")];

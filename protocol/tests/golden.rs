@@ -54,6 +54,7 @@ fn requests() -> Vec<(Request<'static>, &'static str)> {
         (Request::Processes(Page { from: 0 }), "2a00010200"),
         (Request::Delete(Delete { mode: DeleteMode::Force }), "2b00010201"),
         (Request::PivotRoot, "2c000102"),
+        (Request::Events(Events { cursor: Some(300), waiting: Waiting::Yes }), "2f00010201ac0201"),
     ]
 }
 
@@ -122,6 +123,18 @@ fn frames_of_any_length_and_content_decode_or_are_refused() {
     }
 }
 
+fn events() -> EventPage {
+    let row = |at, kind| EventRow { at: Nanos(at), id: ContainerId::new("web").unwrap(), kind };
+    let rows = [
+        row(300, EventKind::Created),
+        row(0, EventKind::Exited(Exit::Code(3))),
+        row(0, EventKind::Refused(RefusalCode::Policy)),
+        row(0, EventKind::Failed(Errno::ENOMEM)),
+        row(0, EventKind::OutOfMemory),
+    ];
+    EventPage { next: 9, lost: 2, rows: heapless::Vec::from_slice(&rows).unwrap() }
+}
+
 /// One reply of each shape, with its bytes.
 fn replies() -> Vec<(Reply<'static>, &'static str)> {
     let row =
@@ -166,6 +179,10 @@ fn replies() -> Vec<(Reply<'static>, &'static str)> {
         (Reply::Logs(LogsReply { next: 2, lost: 0, end: true, bytes: b"hi" }), "00000102020001026869"),
         (Reply::Statistics(statistics), "00000102802000018040000100 0000"),
         (Reply::Processes(processes), "000001020107010100"),
+        (
+            Reply::Events(events()),
+            "00000102 09 02 05 ac02 03776562 00 00 03776562 04 0003 00 03776562 07 0c 00 03776562 08 0c 00 03776562 05",
+        ),
         (Reply::PivotRoot(PivotRootReply { old: "/", new: "r" }), "00000102012f0172"),
     ]
 }

@@ -28,6 +28,7 @@ pub mod manager;
 pub mod oci;
 mod op;
 pub mod plan;
+pub mod stream;
 pub mod table;
 
 pub use container::OciContainer;

@@ -47,6 +47,7 @@ fn sample(op: Op) -> Request<'static> {
         Op::Processes => Request::Processes(Page { from: 0 }),
         Op::Delete => Request::Delete(Delete { mode: DeleteMode::Force }),
         Op::PivotRoot => Request::PivotRoot,
+        Op::Events => Request::Events(Events { cursor: None, waiting: Waiting::No }),
     }
 }
 
@@ -241,7 +242,7 @@ fn an_operation_is_refused_by_every_kind_of_object_that_does_not_understand_it()
             }
         }
     }
-    assert_eq!(count, 6 * 2 + 10 * 2 + 3, "a row of the table of operations has changed");
+    assert_eq!(count, 6 * 2 + 10 * 2 + 3 + 1, "a row of the table of operations has changed");
 }
 
 #[test]
@@ -255,6 +256,7 @@ fn an_operation_is_refused_when_any_one_of_its_rights_is_missing() {
                 Target::Factory => holders.push(desk.root),
                 Target::Container => holders.push(container),
                 Target::Running => holders.extend([container, process]),
+                Target::Watched => holders.extend([desk.root, container]),
             }
             for badge in holders {
                 let derive = Request::Derive(Derive::new(Rights::all().difference(right)));

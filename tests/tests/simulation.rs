@@ -210,7 +210,7 @@ impl World {
             let op = *self.random.pick(Op::ALL);
             let rare = match op {
                 Op::Revoke if on.badge == self.desk.root => 4000,
-                Op::Revoke => 200,
+                Op::Revoke => 120,
                 Op::RevokeOne => 4,
                 Op::Hello | Op::Sync | Op::Usage | Op::Plan => 10,
                 Op::Describe | Op::List | Op::Drop | Op::Delegate => 10,
@@ -286,6 +286,10 @@ impl World {
                 Request::Delete(Delete { mode })
             }
             Op::PivotRoot => Request::PivotRoot,
+            Op::Events => {
+                let cursor = random.once_in(2).then(|| random.below(20) as u64);
+                Request::Events(Events { cursor, waiting })
+            }
         }
     }
 

@@ -6,7 +6,7 @@ use bailiwick_protocol::signal;
 use core::fmt;
 
 /// Name, arguments, what it does.
-pub const TABLE: [(&str, &str, &str); 18] = [
+pub const TABLE: [(&str, &str, &str); 19] = [
     ("list", "", "the containers of this shell's factory"),
     ("create", "ID BUNDLE", "make a container from /bundles/BUNDLE; its program waits"),
     ("start", "ID", "let the program of a created container run"),
@@ -24,6 +24,7 @@ pub const TABLE: [(&str, &str, &str); 18] = [
     ("delete", "[--force] ID", "remove a container (--force: kill it first)"),
     ("logs", "ID", "what the container has written"),
     ("ps", "ID", "the processes inside"),
+    ("events", "", "what has happened to the containers below this shell's factory"),
     ("stats", "ID", "memory, CPU time, process counts"),
     ("plan", "BUNDLE", "the kernel steps that create would take, without doing any"),
     ("whoami", "", "what this shell may do"),
@@ -48,6 +49,7 @@ pub enum Command<'a> {
     Delete { id: &'a str, mode: DeleteMode },
     Logs { id: &'a str },
     Ps { id: &'a str },
+    Events,
     Stats { id: &'a str },
     Plan { bundle: &'a str },
     WhoAmI,
@@ -110,6 +112,7 @@ impl<'a> Command<'a> {
 fn none(name: &str) -> Option<Command<'static>> {
     Some(match name {
         "list" => Command::List,
+        "events" => Command::Events,
         "whoami" => Command::WhoAmI,
         "help" => Command::Help,
         "poweroff" => Command::PowerOff,

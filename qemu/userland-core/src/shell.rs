@@ -187,6 +187,6 @@ fn subject<'a>(command: &Command<'a>) -> Option<&'a str> {
         Command::Wait { id } | Command::Pause { id } | Command::Resume { id } => id,
         Command::Delete { id, .. } | Command::Logs { id } | Command::Ps { id } | Command::Stats { id } => id,
         Command::Plan { bundle } => bundle,
-        Command::List | Command::WhoAmI | Command::Help | Command::PowerOff => return None,
+        Command::List | Command::Events | Command::WhoAmI | Command::Help | Command::PowerOff => return None,
     })
 }

@@ -76,6 +76,7 @@ impl Manager {
             let object = Object::Container(handle);
             let name = record.oci.id();
             audit_holders(&record.first, object, held)?;
+            audit_waits(record.watch.waits.badges(), object, held)?;
             let known = self.factories.get(record.factory).and_then(|f| f.ids.get(&record.name));
             ensure(when(known == Some(&handle)), || format!("{name}: its factory does not know it"))?;
             let state = record.oci.state();
@@ -137,6 +138,7 @@ impl Manager {
             }
         }
         for (handle, factory) in self.factories.iter() {
+            audit_waits(factory.watch.waits.badges(), Object::Factory(handle), held)?;
             let counted = used.get(&handle).copied().unwrap_or_default();
             ensure(when(counted == factory.used), || {
                 format!("factory {handle:?}: counted {counted:?}, kept {:?}", factory.used)
@@ -170,8 +172,15 @@ impl Manager {
 }
 
 fn audit_holders(execution: &super::Execution, object: Object, held: &BTreeMap<Badge, Object>) -> Finding {
-    let waits = execution.waits.badges().chain(execution.log_waits.badges());
-    for badge in waits {
+    audit_waits(execution.waits.badges().chain(execution.log_waits.badges()), object, held)
+}
+
+fn audit_waits(
+    badges: impl Iterator<Item = Badge>,
+    object: Object,
+    held: &BTreeMap<Badge, Object>,
+) -> Finding {
+    for badge in badges {
         ensure(when(held.get(&badge) == Some(&object)), || format!("{object:?}: {badge:?} waits"))?;
     }
     Ok(())

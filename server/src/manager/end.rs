@@ -1,17 +1,18 @@
 //! Endings: of grants, of containers, of processes nobody asks for any more.
 
 use super::factory::Amounts;
-use super::jobs::Job;
+use super::jobs::{Job, Remains};
 use super::object::key_of;
-use super::{ContainerHandle, Execution, Factory, FactoryHandle, Manager, Object, Parked, Process};
-use super::{ProcessHandle, Record, Work};
+use super::{ContainerHandle, Factory, FactoryHandle, Manager, Object, Parked, Process};
+use super::{ProcessHandle, Record, Watch, Work};
 use crate::grant::{Derived, GivenUp, Peers, Terms};
+use crate::lifecycle::OciLifecycleState;
 use crate::table::Table;
 use alloc::vec::Vec;
 use bailiwick_kernel_glue::{KernelGlue, Port, Progress};
 use bailiwick_protocol::error::{Refusal, RefusalCode};
 use bailiwick_protocol::id::{Badge, GrantHandle};
-use bailiwick_protocol::message::Reply;
+use bailiwick_protocol::message::{EventKind, Reply};
 
 /// The grants on an object, if it is there.
 pub(super) fn peers<'t>(
@@ -150,9 +151,7 @@ impl Manager {
 
     /// What follows from the end of one grant, or from its being given up.
     fn lost<G: KernelGlue, P: Port>(&mut self, glue: &mut G, port: &mut P, badge: Badge, object: Object) {
-        if let Some(execution) = self.execution(object) {
-            answer_revoked(execution, port, badge);
-        }
+        self.answer_revoked(port, object, badge);
         self.end_calls(port, badge);
         match object {
             Object::Factory(handle) => {
@@ -222,15 +221,16 @@ impl Manager {
         port: &mut P,
         handle: ContainerHandle,
     ) {
-        let Some(mut record) = self.containers.remove(handle) else { return };
+        let created = |record: &Record| record.oci.state() != OciLifecycleState::Creating;
+        if self.containers.get(handle).is_some_and(created) {
+            self.tell(glue, port, handle, EventKind::Deleted);
+        }
+        let Some(record) = self.containers.remove(handle) else { return };
         self.dismiss(&record);
-        answer_gone(&mut record.first, port);
-        let mut ended = Vec::from([record.first.peers]);
+        let mut ended = Vec::from([Remains::new(record.first, record.watch)]);
         for process in record.execs.into_values() {
-            if let Some(mut process) = self.processes.remove(process) {
-                answer_gone(&mut process.execution, port);
-                ended.push(process.execution.peers);
-            }
+            let process = self.processes.remove(process);
+            ended.extend(process.map(|process| Remains::new(process.execution, Watch::new())));
         }
         match record.work {
             Work::Deleting { call: Some(call) } => call.reply(port, &Reply::Done),
@@ -258,23 +258,5 @@ impl Manager {
             record.execs.remove(&key);
         }
         glue.forget(key_of(container), key);
-    }
-}
-
-fn answer_gone(execution: &mut Execution, port: &mut impl Port) {
-    for call in execution.waits.take() {
-        call.refuse(port, RefusalCode::Gone);
-    }
-    for wait in execution.log_waits.take() {
-        wait.parked.refuse(port, RefusalCode::Gone);
-    }
-}
-
-fn answer_revoked(execution: &mut Execution, port: &mut impl Port, badge: Badge) {
-    for call in execution.waits.take_of(badge) {
-        call.refuse(port, RefusalCode::Revoked);
-    }
-    for wait in execution.log_waits.take_of(badge) {
-        wait.parked.refuse(port, RefusalCode::Revoked);
     }
 }

@@ -1,12 +1,13 @@
 //! What the kernel tells: work that has ended, processes that have ended, output.
 
+use super::jobs::Job;
 use super::object::handle_of;
-use super::{ContainerHandle, LogWait, Manager, Object, Work};
-use crate::log::Ended;
+use super::tell::News;
+use super::{ContainerHandle, Manager, Object, Work};
 use bailiwick_kernel_glue::{ContainerKey, Event, KernelGlue, Port, Prepared, ProcessKey, StepFault};
 use bailiwick_protocol::error::{KernelFault, RefusalCode};
 use bailiwick_protocol::frame::FRAME_MAX;
-use bailiwick_protocol::message::{Exit, Reply, Stdio};
+use bailiwick_protocol::message::{EventKind, Exit, Reply, Stdio};
 
 /// Bytes read from the kernel at once.
 const READ: usize = 4096;
@@ -25,12 +26,11 @@ impl Manager {
         self.sweep(glue, port);
         match event {
             Event::Prepared { key, result } => self.prepared(glue, port, handle_of(key), result),
-            Event::Released { key, result } => self.released(port, handle_of(key), result),
+            Event::Released { key, result } => self.released(glue, port, handle_of(key), result),
             Event::Destroyed { key } => self.destroyed(glue, port, key),
             Event::Exited { process, exit } => self.exited(glue, port, process, exit),
             Event::Output { process } => self.output(glue, port, process),
-            // The exit status of whatever was killed tells the same to whoever waits for it.
-            Event::OutOfMemory { .. } => {}
+            Event::OutOfMemory { key } => self.tell(glue, port, handle_of(key), EventKind::OutOfMemory),
         }
     }
 
@@ -51,6 +51,7 @@ impl Manager {
             Ok(_) if !self.grants.is_attached(grant) => RefusalCode::Revoked.into(),
             Ok(prepared) => match commit_created(record, prepared) {
                 Ok(()) => {
+                    self.tell(glue, port, handle, EventKind::Created);
                     if let Some(call) = call {
                         call.reply_with(port, &Reply::Done, grant);
                     }
@@ -58,7 +59,11 @@ impl Manager {
                 }
                 Err(error) => error,
             },
-            Err(fault) => KernelFault::from(fault).into(),
+            Err(fault) => {
+                let failed = EventKind::Failed(fault.errno);
+                self.tell(glue, port, handle, failed);
+                KernelFault::from(fault).into()
+            }
         };
         if let Some(call) = call {
             call.refuse(port, fault);
@@ -68,8 +73,9 @@ impl Manager {
     }
 
     /// A `release` has ended.
-    pub(crate) fn released<P: Port>(
+    pub(crate) fn released<G: KernelGlue, P: Port>(
         &mut self,
+        glue: &mut G,
         port: &mut P,
         handle: ContainerHandle,
         result: Result<(), StepFault>,
@@ -79,13 +85,20 @@ impl Manager {
         let call = call.take();
         record.work = Work::Idle;
         if result.is_ok() && record.first.exit.is_none() {
-            // The state was checked when the work began, and only this work could change it since.
-            let _ = record.oci.start(record.pid.map_or(0, |pid| pid.0));
+            self.started(glue, port, handle);
         }
         match (call, result) {
             (Some(call), Ok(())) => self.reply_if_live(port, call, &Reply::Done),
             (Some(call), Err(fault)) => call.refuse(port, KernelFault::from(fault)),
             (None, _) => {}
+        }
+    }
+
+    /// The gate was opened. The state was checked when the work began, and only this work could change it since.
+    fn started<G: KernelGlue, P: Port>(&mut self, glue: &mut G, port: &mut P, handle: ContainerHandle) {
+        let Some(record) = self.containers.get_mut(handle) else { return };
+        if record.oci.start(record.pid.map_or(0, |pid| pid.0)).is_ok() {
+            self.tell(glue, port, handle, EventKind::Started);
         }
     }
 
@@ -107,7 +120,7 @@ impl Manager {
         let Some(object) = self.object_of(process) else { return };
         self.drain(glue, process, LAST_MAX);
         if let Object::Container(handle) = object {
-            self.first_exited(handle, exit);
+            self.first_exited(glue, port, handle, exit);
         }
         let name = self.console_name(process);
         let Some(execution) = self.execution(object) else { return };
@@ -118,11 +131,7 @@ impl Manager {
         if let Some(name) = name.filter(|_| execution.stdio == Stdio::Console) {
             execution.lines.finish(|line| glue.console(name.as_str(), line));
         }
-        let waits = execution.waits.take();
-        for call in waits {
-            self.reply_if_live(port, call, &Reply::Exit(exit));
-        }
-        self.answer_logs(object, port);
+        self.begin(glue, port, Job::Tell(object, News::Output));
         if let Object::Process(handle) = object {
             self.forget_process(glue, handle);
         }
@@ -130,39 +139,29 @@ impl Manager {
 
     /// The record follows its first process. One that ends while `release` goes on had its gate opened: a hook that
     /// failed would have been told first.
-    fn first_exited(&mut self, handle: ContainerHandle, exit: Exit) {
-        let Some(record) = self.containers.get_mut(handle) else { return };
-        if let Work::Starting { .. } = record.work {
-            // Refused only if it has started already, which is as well.
-            let _ = record.oci.start(record.pid.map_or(0, |pid| pid.0));
+    fn first_exited<G: KernelGlue, P: Port>(
+        &mut self,
+        glue: &mut G,
+        port: &mut P,
+        handle: ContainerHandle,
+        exit: Exit,
+    ) {
+        let starting = |record: &super::Record| matches!(record.work, Work::Starting { .. });
+        if self.containers.get(handle).is_some_and(starting) {
+            self.started(glue, port, handle);
         }
+        let Some(record) = self.containers.get_mut(handle) else { return };
         // Refused only if it has stopped already: the first status is kept.
-        let _ = record.oci.report_exit(exit).and_then(|()| record.oci.stop());
+        if record.oci.report_exit(exit).and_then(|()| record.oci.stop()).is_ok() {
+            self.tell(glue, port, handle, EventKind::Exited(exit));
+        }
     }
 
     fn output<G: KernelGlue, P: Port>(&mut self, glue: &mut G, port: &mut P, process: ProcessKey) {
         self.drain(glue, process, READ_MAX);
         let object = self.object_of(process);
         if let Some(object) = object {
-            self.answer_logs(object, port);
-        }
-    }
-
-    /// Answers calls that wait for output and for which there is something to tell.
-    fn answer_logs(&mut self, object: Object, port: &mut impl Port) {
-        let Some(execution) = self.execution(object) else { return };
-        let (ended, end) = (execution.ended(), execution.log.end());
-        let waits = execution.log_waits.take_if(|wait| wait.cursor != end || ended == Ended::Yes);
-        for LogWait { parked, cursor } in waits {
-            let live = self.grants.is_attached(parked.badge);
-            let Some(execution) = self.execution(object).filter(|_| live) else {
-                parked.refuse(port, RefusalCode::Revoked);
-                continue;
-            };
-            match execution.log.read(cursor, LOG_FRAME, ended) {
-                Some(reply) => parked.reply(port, &Reply::Logs(reply)),
-                None => parked.refuse(port, RefusalCode::BadValue),
-            }
+            self.begin(glue, port, Job::Tell(object, News::Output));
         }
     }
 

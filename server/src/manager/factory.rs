@@ -1,6 +1,6 @@
 //! Factories: a name space and quotas, charged to every ancestor.
 
-use super::{ContainerHandle, FactoryHandle, Limits, Manager, Record};
+use super::{ContainerHandle, FactoryHandle, Limits, Manager, Record, Watch};
 use crate::grant::{GRANTS_MAX, Peers};
 use crate::plan::Policy;
 use alloc::collections::BTreeMap;
@@ -99,6 +99,8 @@ pub(crate) struct Factory {
     pub(crate) peers: Peers,
     /// Factories made directly below it that are still there.
     pub(crate) children: u32,
+    /// What is told of all containers below it.
+    pub(crate) watch: Watch,
 }
 
 impl Factory {
@@ -116,6 +118,7 @@ impl Factory {
             max,
             peers: Peers::new(),
             children: 0,
+            watch: Watch::new(),
         }
     }
 

@@ -1,5 +1,5 @@
-//! Work that is too large for one step: sweeping what was revoked, emptying an object that has ended, handing the
-//! containers of a factory that nobody holds to its heir.
+//! Work that is too large for one step: sweeping what was revoked, emptying an object that has ended, answering all who
+//! waited, handing the containers of a factory that nobody holds to its heir.
 //!
 //! ```text
 //!   revoke ─► cut: no descendant resolves any more, in constant time
@@ -11,9 +11,10 @@
 //! revoked. Each step that adds a grant has freed at least one that was waiting, so those that wait never make the table
 //! fuller than it was when they were live.
 
-use super::parked::Parked;
-use super::{FactoryHandle, Manager, Object};
-use crate::grant::{Peers, Sweep, Swept};
+use super::parked::{LogWait, Parked, Waits};
+use super::tell::{EventWait, News, Watch};
+use super::{Execution, FactoryHandle, Manager, Object};
+use crate::grant::{Sweep, Swept};
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use bailiwick_kernel_glue::{KernelGlue, Port};
@@ -37,10 +38,33 @@ pub enum Leftover {
 pub(crate) enum Job {
     /// Grants that were cut off.
     Sweep(Sweep),
-    /// All grants on objects that have ended.
-    Ended(Vec<Peers>),
+    /// Objects that have ended: calls that wait on them, and all grants on them.
+    Ended(Vec<Remains>),
+    /// Calls that have waited on this object for what is there now.
+    Tell(Object, News),
     /// The containers of a factory that nobody holds.
     Orphans(FactoryHandle),
+}
+
+/// What is left of an object that has ended.
+#[derive(Clone, Debug)]
+pub(crate) struct Remains {
+    execution: Execution,
+    watch: Watch,
+}
+
+impl Remains {
+    pub(super) fn new(execution: Execution, watch: Watch) -> Self {
+        Remains { execution, watch }
+    }
+
+    /// A call that waits on it.
+    fn take_call(&mut self) -> Option<Parked> {
+        let Execution { waits, log_waits, .. } = &mut self.execution;
+        let logs = |waits: &mut Waits<LogWait>| waits.take_one(|_| true).map(|wait| wait.parked);
+        let events = |waits: &mut Waits<EventWait>| waits.take_one(|_| true).map(|wait| wait.parked);
+        waits.take_one(|_| true).or_else(|| logs(log_waits)).or_else(|| events(&mut self.watch.waits))
+    }
 }
 
 /// A job and those that came of it, the last one first to be done. It is done when all of them are.
@@ -182,8 +206,13 @@ impl Manager {
                 Swept::Onward => Step::Onward,
                 Swept::Done => Step::Done,
             },
-            Job::Ended(lists) => {
-                let Some(peers) = lists.last_mut() else { return Step::Done };
+            Job::Ended(remains_of) => {
+                let Some(remains) = remains_of.last_mut() else { return Step::Done };
+                if let Some(call) = remains.take_call() {
+                    call.refuse(port, RefusalCode::Gone);
+                    return Step::Onward;
+                }
+                let peers = &mut remains.execution.peers;
                 match self.grants.first_of(peers) {
                     Some(badge) => {
                         self.grants.free(badge, peers);
@@ -191,10 +220,14 @@ impl Manager {
                         port.revoke(badge);
                         self.wither(glue, port);
                     }
-                    None => drop(lists.pop()),
+                    None => drop(remains_of.pop()),
                 }
                 Step::Onward
             }
+            Job::Tell(object, news) => match self.answer_one(port, *object, *news) {
+                Some(()) => Step::Onward,
+                None => Step::Done,
+            },
             Job::Orphans(handle) => match self.hand_over_one(*handle) {
                 Some(()) => Step::Onward,
                 None => {

@@ -17,12 +17,14 @@ mod factory;
 mod jobs;
 mod object;
 mod parked;
+mod tell;
 
 pub(crate) use event::LOG_FRAME;
 pub(crate) use factory::{Amounts, Factory};
 pub use jobs::{Leftover, STEPS};
 pub(crate) use object::{Call, Execution, Object, Process, Record, Work, key_of as kernel_key};
 pub(crate) use parked::{LogWait, Parked};
+pub(crate) use tell::{EventWait, Watch};
 
 use crate::grant::{Grants, Peers};
 use crate::op;

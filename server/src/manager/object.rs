@@ -1,6 +1,7 @@
 //! What a badge can stand for, and what the manager keeps of it.
 
 use super::parked::{LogWait, Parked, Waits};
+use super::tell::Watch;
 use super::{ContainerHandle, FactoryHandle, ProcessHandle};
 use crate::container::OciContainer;
 use crate::grant::{Peers, Resolved};
@@ -62,6 +63,8 @@ pub(crate) struct Record {
     pub(crate) first: Execution,
     /// Processes started by `Exec` that are not forgotten.
     pub(crate) execs: BTreeMap<ExecKey, ProcessHandle>,
+    /// What is told of it.
+    pub(crate) watch: Watch,
     /// The next such process's key.
     pub(crate) next_exec: u32,
 }

@@ -47,13 +47,6 @@ pub(crate) struct LogWait {
     pub(crate) cursor: u64,
 }
 
-impl LogWait {
-    /// The capability the call came on.
-    pub(crate) const fn badge(&self) -> Badge {
-        self.parked.badge
-    }
-}
-
 /// Calls that wait on one object, by the capability they came on. Each holder has room of its own, so nobody's
 /// calls are in the way of another's; the number of holders is bounded by quotas.
 #[derive(Clone, Debug)]
@@ -83,20 +76,20 @@ impl<T> Waits<T> {
         self.0.keys().copied()
     }
 
-    /// Takes all out.
-    pub(crate) fn take(&mut self) -> impl Iterator<Item = T> + use<T> {
-        core::mem::take(&mut self.0).into_values().flatten()
-    }
-
     /// Takes those out that came on `badge`.
     pub(crate) fn take_of(&mut self, badge: Badge) -> Vec<T> {
         self.0.remove(&badge).unwrap_or_default()
     }
 
-    /// Takes those out that are `ready`.
-    pub(crate) fn take_if(&mut self, ready: impl Fn(&T) -> bool) -> Vec<T> {
-        let taken = self.0.values_mut().flat_map(|list| list.extract_if(.., |call| ready(call))).collect();
-        self.0.retain(|_, list| !list.is_empty());
-        taken
+    /// Takes the first one out that is `ready`, in the order of capabilities.
+    pub(crate) fn take_one(&mut self, ready: impl Fn(&T) -> bool) -> Option<T> {
+        let found = self.0.iter().find_map(|(badge, list)| Some((*badge, list.iter().position(&ready)?)));
+        let (badge, at) = found?;
+        let list = self.0.get_mut(&badge)?;
+        let taken = list.remove(at);
+        if list.is_empty() {
+            self.0.remove(&badge);
+        }
+        Some(taken)
     }
 }

@@ -3,7 +3,7 @@
 use crate::container::OciContainer;
 use crate::manager::{
     Amounts, Answer, Call, ContainerHandle, Execution, FactoryHandle, Manager, Object, Outcome, Parked,
-    Record, Work, World, kernel_key,
+    Record, Watch, Work, World, kernel_key,
 };
 use crate::oci::{CONFIG_MAX, ValidConfig};
 use crate::plan::{self, Policy};
@@ -14,7 +14,7 @@ use alloc::sync::Arc;
 use bailiwick_kernel_glue::{BundleError, KernelGlue, Plan, Port, Progress};
 use bailiwick_protocol::error::{ErrorReply, Refusal, RefusalCode};
 use bailiwick_protocol::id::{Badge, ContainerId};
-use bailiwick_protocol::message::{Create, Nanos};
+use bailiwick_protocol::message::{Create, EventKind, Nanos};
 use bailiwick_protocol::rights::Rights;
 
 /// Longest path of a bundle that is kept, in bytes, and longest `ociVersion`: with both, a state fits its frame.
@@ -28,16 +28,59 @@ pub(super) fn run<'m, G: KernelGlue, P: Port>(
     directory: Option<G::Directory>,
 ) -> Outcome<'m> {
     let World { manager, glue, port } = world;
-    let (factory, policy, id) = admit(manager, &call, &create)?;
+    match prepare(manager, glue, &call, &create, directory) {
+        Ok(ready) => {
+            carry_out(manager, glue, port, ready, call.parked);
+            Ok(Answer::Taken)
+        }
+        Err(error) => {
+            tell_refused(manager, glue, port, &call, &create, &error);
+            Err(error)
+        }
+    }
+}
+
+/// A record, its grant, and what the kernel is to do for them.
+struct Ready<D> {
+    handle: ContainerHandle,
+    grant: Badge,
+    directory: D,
+    plan: Plan,
+}
+
+/// Everything that can be refused.
+fn prepare<G: KernelGlue>(
+    manager: &mut Manager,
+    glue: &mut G,
+    call: &Call,
+    create: &Create<'_>,
+    directory: Option<G::Directory>,
+) -> Result<Ready<G::Directory>, ErrorReply> {
+    let (factory, policy, id) = admit(manager, call, create)?;
     let directory = directory.ok_or_else(no_directory)?;
     let config = read_config(glue, &directory)?;
     let group = group_of(manager, factory, &id);
     let request =
         plan::Request { id: id.as_str(), bundle: create.bundle, group: &group, stdio: create.stdio };
     let plan = plan::plan(&config, &glue.features(), &policy, &request)?;
-    let (handle, grant) = enter(manager, &call, factory, id, config, &create, glue.now())?;
-    carry_out(manager, glue, port, handle, directory, &plan, (call.parked, grant));
-    Ok(Answer::Taken)
+    let (handle, grant) = enter(manager, call, factory, id, config, create, glue.now())?;
+    Ok(Ready { handle, grant, directory, plan })
+}
+
+/// Tells of a refused creation under an id that could have been one.
+fn tell_refused<G: KernelGlue, P: Port>(
+    manager: &mut Manager,
+    glue: &mut G,
+    port: &mut P,
+    call: &Call,
+    create: &Create<'_>,
+    error: &ErrorReply,
+) {
+    if let (Ok(id), Object::Factory(factory), ErrorReply::Refusal(refusal)) =
+        (ContainerId::new(create.id), call.object(), error)
+    {
+        manager.tell_factories(glue, port, factory, &id, EventKind::Refused(refusal.code));
+    }
 }
 
 /// Everything that can be checked without the bundle.
@@ -112,6 +155,7 @@ fn enter(
         pid: None,
         first: Execution::new(create.stdio),
         execs: BTreeMap::new(),
+        watch: Watch::new(),
         next_exec: 0,
     };
     let full = |_| Refusal::new(RefusalCode::Full, "containers");
@@ -132,15 +176,14 @@ fn carry_out<G: KernelGlue, P: Port>(
     manager: &mut Manager,
     glue: &mut G,
     port: &mut P,
-    handle: ContainerHandle,
-    directory: G::Directory,
-    plan: &Plan,
-    (call, grant): (Parked, Badge),
+    ready: Ready<G::Directory>,
+    call: Parked,
 ) {
+    let Ready { handle, grant, directory, plan } = ready;
     if let Some(record) = manager.containers.get_mut(handle) {
         record.work = Work::Creating { call: Some(call), grant };
     }
-    match glue.prepare(kernel_key(handle), directory, plan) {
+    match glue.prepare(kernel_key(handle), directory, &plan) {
         Progress::Done(result) => manager.prepared(glue, port, handle, result),
         Progress::Later => {}
     }

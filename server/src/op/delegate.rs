@@ -1,7 +1,7 @@
 //! `Delegate`: a sub-factory within the caller's bounds.
 
 use crate::grant::Peers;
-use crate::manager::{Amounts, Answer, Call, Factory, Object, Outcome, World};
+use crate::manager::{Amounts, Answer, Call, Factory, Object, Outcome, Watch, World};
 use alloc::collections::BTreeMap;
 use bailiwick_kernel_glue::{KernelGlue, Port};
 use bailiwick_protocol::error::{Refusal, RefusalCode};
@@ -27,6 +27,7 @@ pub(super) fn run<'m, G: KernelGlue, P: Port>(
         max: Amounts::below(&above.max, delegate.containers),
         peers: Peers::new(),
         children: 0,
+        watch: Watch::new(),
     };
     let full = |_| Refusal::new(RefusalCode::Full, "factories");
     let handle = manager.factories.insert(factory).map_err(full)?;

@@ -16,8 +16,8 @@ pub(super) fn run<'m, G: KernelGlue, P: Port>(
     let ended = execution.ended();
     let nothing_yet = logs.cursor == execution.log.end() && ended == Ended::No;
     if nothing_yet && logs.waiting == Waiting::Yes {
-        let wait = LogWait { parked: call.parked, cursor: logs.cursor };
-        execution.log_waits.park(wait.badge(), wait)?;
+        let badge = call.parked.badge;
+        execution.log_waits.park(badge, LogWait { parked: call.parked, cursor: logs.cursor })?;
         return Ok(Answer::Taken);
     }
     let reply = execution.log.read(logs.cursor, LOG_FRAME, ended);

@@ -14,6 +14,7 @@ mod delegate;
 mod delete;
 mod derive;
 mod describe;
+mod events;
 mod exec;
 mod give_up;
 mod hello;
@@ -74,6 +75,7 @@ pub(crate) fn dispatch<'m, G: KernelGlue, P: Port>(
         Request::Processes(page) => processes::run(world, call, page),
         Request::Delete(delete) => delete::run(world, call, delete),
         Request::PivotRoot => pivot_root::run(world, call),
+        Request::Events(events) => events::run(world, call, events),
     }
 }
 

@@ -11,7 +11,7 @@ pub(super) fn run<'m, G: KernelGlue, P: Port>(world: World<'m, '_, G, P>, call: 
     record.oci.state().next(LifecycleEvent::Started)?;
     record.work = Work::Starting { call: Some(call.parked) };
     match world.glue.release(kernel_key(handle)) {
-        Progress::Done(result) => world.manager.released(world.port, handle, result),
+        Progress::Done(result) => world.manager.released(world.glue, world.port, handle, result),
         Progress::Later => {}
     }
     Ok(Answer::Taken)

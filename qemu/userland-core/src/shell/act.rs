@@ -7,7 +7,7 @@ use alloc::string::String;
 use bailiwick_client::{Container, Process};
 use bailiwick_manifest::BUNDLES_PATH;
 use bailiwick_protocol::channel::Channel;
-use bailiwick_protocol::message::{DeleteMode, Exec, Logs, Page, Scope, Stdio, Waiting};
+use bailiwick_protocol::message::{DeleteMode, Events, Exec, Logs, Page, Scope, Stdio, Waiting};
 use bailiwick_protocol::op::Op;
 
 impl<C: Channel, B: Bundles<Directory = C::Directory>> Shell<C, B> {
@@ -33,6 +33,7 @@ impl<C: Channel, B: Bundles<Directory = C::Directory>> Shell<C, B> {
             Command::Delete { id, mode } => self.container(id, Op::Delete.rights())?.delete(mode)?,
             Command::Logs { id } => self.logs(id, console)?,
             Command::Ps { id } => self.ps(id, console)?,
+            Command::Events => self.events(console)?,
             Command::Stats { id } => {
                 print::statistics(&self.container(id, Op::Statistics.rights())?.statistics()?, console)
             }
@@ -114,6 +115,21 @@ impl<C: Channel, B: Bundles<Directory = C::Directory>> Shell<C, B> {
             if end || cursor == before {
                 return Ok(());
             }
+        }
+    }
+
+    fn events(&self, console: &mut dyn Console) -> Result<(), C, B> {
+        let mut cursor = 0;
+        loop {
+            let page = self.factory.events(Events { cursor: Some(cursor), waiting: Waiting::No })?;
+            if page.lost > 0 {
+                say(console, format_args!("({} events are no longer kept)\n", page.lost));
+            }
+            page.rows.iter().for_each(|row| print::event(row, console));
+            if page.rows.is_empty() {
+                return Ok(());
+            }
+            cursor = page.next;
         }
     }
 

@@ -3,7 +3,7 @@
 use crate::command::TABLE;
 use crate::console::{Console, say};
 use alloc::string::{String, ToString};
-use bailiwick_protocol::message::{Description, Exit, ListRow, ProcessRow, Statistics};
+use bailiwick_protocol::message::{Description, EventKind, EventRow, Exit, ListRow, ProcessRow, Statistics};
 use bailiwick_protocol::signal;
 
 pub(super) fn help(console: &mut dyn Console) {
@@ -55,6 +55,22 @@ pub(super) fn lost(bytes: u64, console: &mut dyn Console) {
     if bytes > 0 {
         say(console, format_args!("[{bytes} bytes were dropped before anyone read them]\n"));
     }
+}
+
+pub(super) fn event(row: &EventRow, console: &mut dyn Console) {
+    let what: String = match row.kind {
+        EventKind::Created => "created".into(),
+        EventKind::Started => "started".into(),
+        EventKind::Paused => "paused".into(),
+        EventKind::Resumed => "resumed".into(),
+        EventKind::Exited(how) => alloc::format!("ended: {}", exit(how)),
+        EventKind::OutOfMemory => "ran out of memory".into(),
+        EventKind::Deleted => "deleted".into(),
+        EventKind::Refused(code) => alloc::format!("refused: {}", code.text()),
+        EventKind::Failed(errno) => alloc::format!("failed: {errno}"),
+    };
+    let ms = row.at.0 / 1_000_000;
+    say(console, format_args!("{:>6}.{:03} {:<16} {what}\n", ms / 1000, ms % 1000, row.id.as_str()));
 }
 
 pub(super) fn statistics(statistics: &Statistics, console: &mut dyn Console) {
