@@ -626,7 +626,11 @@ impl Container {
                 }
                 identity.cwd = path.clone();
             }
-            Step::Rlimit(_) | Step::OomScore(_) | Step::Capabilities(_) | Step::NoNewPrivileges => {}
+            Step::Rlimit(_)
+            | Step::OomScore(_)
+            | Step::Capabilities(_)
+            | Step::NoNewPrivileges
+            | Step::Filter(_) => {}
             _ => return Err(Errno::EINVAL),
         }
         Ok(())
