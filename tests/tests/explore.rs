@@ -614,6 +614,6 @@ fn number(variable: &str) -> Option<usize> {
 #[test]
 fn every_history_of_a_small_world_keeps_every_promise() {
     let (depth, most) = (number("BAILIWICK_EXPLORE"), number("BAILIWICK_EXPLORE_STATES"));
-    let most_by_default = if depth.is_some() { usize::MAX } else { 12_000 };
+    let most_by_default = if depth.is_some() { usize::MAX } else { 30_000 };
     explore(depth.unwrap_or(99), most.unwrap_or(most_by_default));
 }
