@@ -17,7 +17,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 /// Every run is stopped after this many seconds.
-const LIMIT: &str = "120";
+const LIMIT: &str = "240";
 
 /// What the exit port is written for success; QEMU's status is twice that and one, with the program's added.
 const SUCCESS: i32 = 0x10;

@@ -43,7 +43,6 @@ mod context;
 mod destroy;
 mod execute;
 mod files;
-mod filter;
 mod freeze;
 mod gate;
 mod hooks;
@@ -139,7 +138,7 @@ pub fn run_some<F: Fixture>(
     wanted: impl Fn(&str) -> bool,
 ) -> Counts {
     let mut counts = Counts::default();
-    let groups: [Vec<Row<F>>; 10] = [
+    let groups: [Vec<Row<F>>; 9] = [
         files::cases(),
         gate::cases(),
         inside::cases(),
@@ -147,7 +146,6 @@ pub fn run_some<F: Fixture>(
         freeze::cases(),
         execute::cases(),
         limits::cases(),
-        filter::cases(),
         hooks::cases(),
         destroy::cases(),
     ];

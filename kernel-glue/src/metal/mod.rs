@@ -24,3 +24,8 @@ pub use channel::{Directory, EndpointChannel};
 pub use endpoint::{Arrival, Endpoint, EndpointPort, GoneOf};
 pub use glue::{Authority, Metal};
 pub use messages::Messages;
+
+/// Messages as the system calls have them, for programs that must send what [`Messages`] would not.
+pub mod raw {
+    pub use super::sys::{Arrived, message, set_buffer, words_of};
+}

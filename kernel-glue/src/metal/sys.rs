@@ -137,25 +137,27 @@ pub(super) fn file_read(
 ///
 /// # Safety
 /// The buffer must live as long as the thread sends or receives, and be touched by nobody during such a call.
-pub(super) unsafe fn set_buffer(buffer: *mut MessageBuffer) -> Result<(), Error> {
+pub unsafe fn set_buffer(buffer: *mut MessageBuffer) -> Result<(), Error> {
     // SAFETY: the caller's promise.
     unsafe { call(Call::SetBuffer, &[buffer as u64]) }.map(drop)
 }
 
 /// What arrived.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Arrived {
+pub struct Arrived {
     /// Badge of a message, or bits of an event.
-    pub(super) word: u64,
-    pub(super) info: MessageInfo,
-    pub(super) words: [u64; WORDS],
+    pub word: u64,
+    /// Its length and what is beside it.
+    pub info: MessageInfo,
+    /// Its words, if it is short.
+    pub words: [u64; WORDS],
 }
 
 /// Makes a call that sends or receives a message.
 ///
 /// # Safety
 /// Nobody may hold a reference into the thread's message buffer.
-pub(super) unsafe fn message(
+pub unsafe fn message(
     which: Call,
     handle: Handle,
     info: MessageInfo,
@@ -196,7 +198,7 @@ pub(super) fn park_reply() -> Result<Handle, Error> {
 }
 
 /// Bytes as words, for the registers; those beyond [`SMALL_MAX`] are left out.
-pub(super) fn words_of(bytes: &[u8]) -> [u64; WORDS] {
+pub fn words_of(bytes: &[u8]) -> [u64; WORDS] {
     let mut small = [0; SMALL_MAX];
     small.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
     let mut words = [0; WORDS];

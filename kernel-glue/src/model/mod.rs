@@ -21,7 +21,6 @@
 
 mod container;
 mod directory;
-mod fingerprint;
 #[cfg(feature = "contract")]
 mod fixture;
 mod glue;
@@ -93,8 +92,8 @@ struct Failure {
     errno: Errno,
 }
 
-/// The kernel. See the module's documentation. A copy goes on as the original would.
-#[derive(Clone, Debug)]
+/// The kernel. See the module's documentation.
+#[derive(Debug)]
 pub struct Model {
     clock: Nanos,
     random: u64,

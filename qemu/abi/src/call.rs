@@ -120,7 +120,8 @@ calls! {
     /// [`crate::Census`].
     SystemCensus = 52;
 
-    /// A group in a group (`CREATE`): handle, text of its name. Returns its capability.
+    /// A group in a group (`CREATE`): handle, text of its name, most frames, most processes and threads; 0 is no limit.
+    /// Returns its capability.
     GroupCreate = 55;
     /// Removes an empty group (`WRITE`), and with it the capability.
     GroupDestroy = 56;

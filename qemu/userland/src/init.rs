@@ -4,8 +4,9 @@
 //! shell ends, when everything expected has happened and nobody sits at the console, or when it cannot go on.
 
 use crate::console::Serial;
+use crate::service::{self, because};
 use crate::shell::BundleDirectory;
-use crate::slots::{manager, process};
+use crate::slots::process;
 use crate::sys;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -14,7 +15,6 @@ use bailiwick_abi::{Exit, Handle, Rights, slot};
 use bailiwick_client::Factory;
 use bailiwick_kernel_glue::metal::{EndpointChannel, Messages};
 use bailiwick_manifest::{BOOT_PATH, BUNDLES_PATH, Boot, Console as Wish, Process};
-use bailiwick_protocol::channel::{Channel, ReplyBuffer};
 use bailiwick_userland_core::Console;
 use bailiwick_userland_core::boot::{Init, Millis};
 
@@ -51,7 +51,9 @@ fn boot() -> Result<u8> {
     let bytes = read_manifest()?;
     let boot = Boot::decode(&bytes).map_err(|error| format!("{BOOT_PATH}: {error}"))?;
     let messages = Messages::new().map_err(because("the message buffer"))?;
-    let root = start_manager(&messages)?;
+    let (door, root) = service::start_manager(&messages)?;
+    // Nobody is to ask there again.
+    sys::delete(door.into_handle());
     let bundles = sys::directory_open(ROOT, BUNDLES_PATH, Rights::ALL).map_err(because(BUNDLES_PATH))?;
     let mut init = Init::new(&boot.manifest, Factory::new(root), BundleDirectory(bundles));
     let events = sys::notification().map_err(because("a notification"))?;
@@ -61,11 +63,6 @@ fn boot() -> Result<u8> {
         Wish::Interactive => attended(&mut init, &boot, events, ""),
         Wish::Commands(commands) => attended(&mut init, &boot, events, &format!("-c {commands}")),
     }
-}
-
-/// What could not be had, and why.
-fn because(what: &str) -> impl Fn(bailiwick_abi::Error) -> String {
-    move |error| format!("{what}: {error}")
 }
 
 fn read_manifest() -> Result<Vec<u8>> {
@@ -82,34 +79,6 @@ fn read_manifest() -> Result<Vec<u8>> {
         }
         bytes.resize(len + 4096, 0);
     }
-}
-
-/// Starts the manager and claims the root factory from it.
-fn start_manager(messages: &Messages) -> Result<EndpointChannel> {
-    let endpoint = sys::endpoint().map_err(because("an endpoint"))?;
-    let events = sys::notification().map_err(because("a notification"))?;
-    let program = sys::process_create(GROUP, ROOT, "/sbin/manager").map_err(because("/sbin/manager"))?;
-    let grants = [
-        (manager::CONSOLE, CONSOLE, Rights::ALL),
-        (manager::ROOT, ROOT, Rights::READ.with(Rights::EXECUTE).with(Rights::WRITE)),
-        (manager::GROUP, GROUP, Rights::ALL),
-        (manager::CLOCK, CLOCK, Rights::READ),
-        (manager::ENDPOINT, endpoint, Rights::ALL),
-        (manager::EVENTS, events, Rights::ALL),
-    ];
-    for (place, handle, rights) in grants {
-        sys::process_grant(program, place.slot(), handle, rights).map_err(because("the manager's rights"))?;
-    }
-    sys::process_start(program, "").map_err(because("/sbin/manager"))?;
-    let door = sys::derive(endpoint, Rights::WRITE).map_err(because("the endpoint"))?;
-    // Without a reader left, calls fail instead of waiting for ever should the manager end.
-    sys::delete(endpoint);
-    let door = EndpointChannel::new(messages.clone(), door);
-    let mut reply = ReplyBuffer::default();
-    let claimed = door.call(&[], None, &mut reply);
-    sys::delete(door.into_handle());
-    claimed.map_err(because("the manager"))?;
-    reply.take().ok_or_else(|| "the manager: it gave no factory".to_string())
 }
 
 fn now() -> Millis {

@@ -4,6 +4,7 @@
 //! endpoint itself, without a badge, is whoever made it: that caller gets the capability on the root factory, once.
 
 use crate::slots::manager as slot;
+use alloc::format;
 use bailiwick_kernel_glue::metal::{Arrival, Authority, Endpoint, EndpointPort, GoneOf, Messages, Metal};
 use bailiwick_kernel_glue::{KernelGlue, Port, ReplyToken};
 use bailiwick_protocol::error::{ErrorReply, Refusal, RefusalCode};
@@ -60,7 +61,10 @@ fn serve(
                 manager.deliver(&mut glue, &mut port, delivery);
                 port.park();
             }
-            Ok(Arrival::Unbadged(token)) => claim(&mut port, token, unclaimed.take()),
+            Ok(Arrival::Unbadged(token)) => match unclaimed.take() {
+                Some(root) => claim(&mut port, token, root),
+                None => tell(&mut port, token, &manager),
+            },
             Err(_) => return 0,
         }
         while let Some(badge) = port.take_gone(gone) {
@@ -69,13 +73,22 @@ fn serve(
     }
 }
 
-/// Answers a call of whoever holds the endpoint itself.
-fn claim(port: &mut EndpointPort, token: ReplyToken, root: Option<Badge>) {
+/// Answers the first call of whoever holds the endpoint itself.
+fn claim(port: &mut EndpointPort, token: ReplyToken, root: Badge) {
     let mut room = [0; FRAME_MAX];
-    let taken = ErrorReply::from(Refusal::new(RefusalCode::NotFound, "the root factory was handed out"));
-    let frame = match root {
-        Some(_) => Reply::Done.encode(Tag(0), &mut room),
-        None => taken.encode(Tag(0), &mut room),
+    let frame = Reply::Done.encode(Tag(0), &mut room);
+    port.reply(token, frame.unwrap_or_default(), Some(root));
+}
+
+/// Answers a later one: there is nothing more to be had, but such a caller may know how many records there are, and
+/// whether they agree with each other.
+fn tell(port: &mut EndpointPort, token: ReplyToken, manager: &Manager) {
+    let mut room = [0; FRAME_MAX];
+    let (grants, containers) = (manager.grant_count(), manager.container_count());
+    let text = match manager.audit() {
+        Ok(()) => format!("the root factory was handed out; grants {grants}, containers {containers}"),
+        Err(finding) => format!("the manager's records: {finding}"),
     };
-    port.reply(token, frame.unwrap_or_default(), root);
+    let told = ErrorReply::from(Refusal::new(RefusalCode::NotFound, text));
+    port.reply(token, told.encode(Tag(0), &mut room).unwrap_or_default(), None);
 }

@@ -205,6 +205,32 @@ pub fn process_start(process: Handle, words: &str) -> Result<(), Error> {
     unsafe { call(Call::ProcessStart, &[process.0, address, length]) }.map(drop)
 }
 
+/// A group in a group, with at most so many frames, and so many processes and threads; 0 is no limit.
+///
+/// # Errors
+/// The kernel's reason.
+pub fn group_create(group: Handle, name: &str, frames: u64, processes: u64) -> Result<Handle, Error> {
+    let (address, length) = text(name.as_bytes());
+    // SAFETY: the kernel reads the name.
+    unsafe { call(Call::GroupCreate, &[group.0, address, length, frames, processes]) }
+        .map(|results| Handle(results[0]))
+}
+
+/// Removes a group that nothing is in. One that is not empty stays.
+pub fn group_destroy(group: Handle) {
+    let _ = plain(Call::GroupDestroy, &[group.0]);
+}
+
+/// Waits until this time, in nanoseconds since boot.
+pub fn sleep_until(clock: Handle, time: u64) {
+    let _ = plain(Call::SleepUntil, &[clock.0, time]);
+}
+
+/// Ends a process.
+pub fn process_kill(process: Handle) {
+    let _ = plain(Call::ProcessKill, &[process.0]);
+}
+
 /// Waits until a process has ended.
 ///
 /// # Errors

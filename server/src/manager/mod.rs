@@ -14,7 +14,6 @@ mod audit;
 mod end;
 mod event;
 mod factory;
-mod fingerprint;
 mod jobs;
 mod object;
 mod parked;

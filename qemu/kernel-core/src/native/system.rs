@@ -71,7 +71,10 @@ impl<H: Hw> Call<'_, H> {
         let parent = self.group_in(self.handle(0), Rights::CREATE)?;
         let name = self.text(1, NAME_MAX)?;
         let name = core::str::from_utf8(&name).map_err(|_| Error::WRONG_KIND)?;
-        let group = self.k.groups.create(parent, name, Limits::default())?;
+        let limit = |at: usize| Some(self.arg(at)).filter(|most| *most != 0);
+        let pids = limit(4).map(u32::try_from).transpose().map_err(|_| Error::RANGE)?;
+        let limits = Limits { frames: limit(3), pids, ..Limits::default() };
+        let group = self.k.groups.create(parent, name, limits)?;
         self.hand_out(Object::Group(group))
     }
     pub(super) fn group_destroy(&mut self) -> Outcome {
