@@ -3,7 +3,6 @@
 //! Groups form a tree. A limit binds everything below it, so a charge climbs to the root: either every group on the
 //! way has room, or nothing is charged. Use is exact: it is the sum of what is held now, not an estimate.
 
-use crate::arena::Arena;
 use crate::memory::{Charge, GroupId, NoMemory};
 use crate::sched::{Entity, Quota, RunQueue};
 use alloc::string::String;
@@ -88,17 +87,34 @@ pub struct Group {
     pub(crate) budget: crate::sched::Budget,
 }
 
-/// All groups.
+/// A place for a group, of which it has had this many before.
+#[derive(Debug)]
+struct Slot {
+    generation: u32,
+    group: Option<Group>,
+}
+
+/// All groups. The number of a group is its place and which content of it is meant; a place whose generations are used
+/// up is not used again.
 #[derive(Debug)]
 pub struct Groups {
-    all: Arena<Group>,
+    slots: Vec<Slot>,
+    free: Vec<u32>,
+}
+
+/// Bits of a group's number that are its place.
+const PLACE_BITS: u32 = GROUPS_MAX.ilog2();
+/// Highest generation of a place.
+const GENERATION_MAX: u32 = u32::MAX >> PLACE_BITS;
+
+const fn place(id: GroupId) -> (usize, u32) {
+    ((id.0 & ((1 << PLACE_BITS) - 1)) as usize, id.0 >> PLACE_BITS)
 }
 
 impl Default for Groups {
     fn default() -> Self {
-        let mut all = Arena::new();
-        all.insert(Group::new(None, String::new(), Limits::default(), 0));
-        Groups { all }
+        let root = Group::new(None, String::new(), Limits::default(), 0);
+        Groups { slots: Vec::from([Slot { generation: 0, group: Some(root) }]), free: Vec::new() }
     }
 }
 
@@ -207,19 +223,48 @@ impl Groups {
     }
     /// A group.
     pub fn get(&self, id: GroupId) -> Option<&Group> {
-        self.all.get(id.0.into())
+        let (at, generation) = place(id);
+        self.slots.get(at).filter(|slot| slot.generation == generation)?.group.as_ref()
     }
     /// A group, to be changed.
     pub fn get_mut(&mut self, id: GroupId) -> Option<&mut Group> {
-        self.all.get_mut(id.0.into())
+        let (at, generation) = place(id);
+        self.slots.get_mut(at).filter(|slot| slot.generation == generation)?.group.as_mut()
     }
     /// How many there are, the root included.
     pub fn count(&self) -> usize {
-        self.all.len()
+        self.iter().count()
     }
     /// All of them.
     pub fn iter(&self) -> impl Iterator<Item = (GroupId, &Group)> {
-        self.all.iter().map(|(at, group)| (GroupId(at as u16), group))
+        let slots = self.slots.iter().zip(0u32..);
+        slots.filter_map(|(slot, at)| {
+            Some((GroupId(slot.generation << PLACE_BITS | at), slot.group.as_ref()?))
+        })
+    }
+    /// Puts a group where none is; none if there is no place.
+    fn insert(&mut self, group: Group) -> Option<GroupId> {
+        let at = match self.free.pop() {
+            Some(at) => at,
+            None if self.slots.len() < GROUPS_MAX => {
+                self.slots.push(Slot { generation: 0, group: None });
+                self.slots.len() as u32 - 1
+            }
+            None => return None,
+        };
+        let slot = self.slots.get_mut(at as usize)?;
+        slot.group = Some(group);
+        Some(GroupId(slot.generation << PLACE_BITS | at))
+    }
+    /// Empties a place for the next one.
+    fn take_out(&mut self, id: GroupId) {
+        let (at, _) = place(id);
+        let Some(slot) = self.slots.get_mut(at) else { return };
+        slot.group = None;
+        if slot.generation < GENERATION_MAX {
+            slot.generation += 1;
+            self.free.push(at as u32);
+        }
     }
     /// The child of `parent` with this name.
     pub fn child(&self, parent: GroupId, name: &str) -> Option<GroupId> {
@@ -254,14 +299,15 @@ impl Groups {
         if self.child(parent, name).is_some() {
             return Err(Errno::EEXIST);
         }
-        if self.count() >= GROUPS_MAX || depth > DEPTH_MAX {
+        if depth > DEPTH_MAX {
             return Err(Errno::ENOSPC);
         }
-        let id = self.all.insert(Group::new(Some(parent), String::from(name), limits, depth));
+        let group = Group::new(Some(parent), String::from(name), limits, depth);
+        let id = self.insert(group).ok_or(Errno::ENOSPC)?;
         if let Some(parent) = self.get_mut(parent) {
             parent.children += 1;
         }
-        Ok(GroupId(id as u16))
+        Ok(id)
     }
 
     /// Removes a group that holds no process and no group. What memory it paid for (files that others see) its parent
@@ -276,7 +322,7 @@ impl Groups {
             return Err(Errno::EBUSY);
         }
         let frames = group.usage.frames;
-        self.all.remove(id.0.into());
+        self.take_out(id);
         if let Some(parent) = self.get_mut(parent) {
             parent.children -= 1;
         }
@@ -333,5 +379,37 @@ impl Charge for Groups {
     }
     fn uncharge(&mut self, id: GroupId) {
         self.climb(id, |group| group.usage.frames = group.usage.frames.saturating_sub(1));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_number_of_a_removed_group_never_comes_to_mean_another() {
+        let mut groups = Groups::default();
+        let mut seen = alloc::collections::BTreeSet::from([GroupId::ROOT]);
+        for _ in 0..3 * GROUPS_MAX {
+            let group = groups.create(GroupId::ROOT, "a", Limits::default()).unwrap();
+            assert!(seen.insert(group));
+            groups.remove(group).unwrap();
+            assert!(groups.get(group).is_none());
+        }
+        assert_eq!((groups.count(), groups.slots.len()), (1, 2));
+    }
+
+    #[test]
+    fn a_place_without_generations_is_not_used_again_and_there_are_no_more_groups_than_places() {
+        let mut groups = Groups::default();
+        groups.slots.push(Slot { generation: GENERATION_MAX, group: None });
+        groups.free.push(1);
+        let last = groups.create(GroupId::ROOT, "last", Limits::default()).unwrap();
+        assert_eq!(place(last), (1, GENERATION_MAX));
+        groups.remove(last).unwrap();
+        let made = (0..GROUPS_MAX).take_while(|at| {
+            groups.create(GroupId::ROOT, &alloc::format!("{at}"), Limits::default()).is_ok()
+        });
+        assert_eq!(made.count(), GROUPS_MAX - 2);
     }
 }

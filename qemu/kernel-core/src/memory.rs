@@ -7,9 +7,10 @@
 use crate::hw::{Frame, Hw, PAGE};
 use alloc::vec::Vec;
 
-/// A resource group, by position. Group 0 is the kernel's own and has no limit.
+/// A resource group. Group 0 is the kernel's own and has no limit. A number is never used again: what still names a
+/// group that was removed (a cgroup namespace, a mount, an open file) names nothing.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct GroupId(pub u16);
+pub struct GroupId(pub u32);
 
 impl GroupId {
     /// The group of the kernel and of native processes that were put in no other.
