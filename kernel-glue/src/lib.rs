@@ -7,13 +7,14 @@
 //! ```
 //!
 //! [`plan`] is the vocabulary: the ordered list of kernel steps that turns a configuration into a container, as
-//! plain data. [`glue`] is the trait with a promise for each verb. [`port`] is the server's side of a transport.
+//! plain data; [`filter`] is its part about system-call filters. [`glue`] is the trait with a promise for each verb. [`port`] is the server's side of a transport.
 //! The backends have equal shape: `model` in memory, `metal` on our own kernel, `linux` on Linux; `contract` is
 //! the one suite that all three must pass.
 #![cfg_attr(not(feature = "linux"), no_std)]
 #![deny(unsafe_code)]
 extern crate alloc;
 
+pub mod filter;
 pub mod glue;
 #[cfg(feature = "linux")]
 pub mod linux;

@@ -15,7 +15,8 @@ pub const FEATURES: Features = Features {
         .union(Feature::RECURSIVE_ATTRIBUTES)
         .union(Feature::HOOKS)
         .union(Feature::TIME_OFFSETS)
-        .union(Feature::OOM_SCORE),
+        .union(Feature::OOM_SCORE)
+        .union(Feature::SECCOMP),
     // All that capabilities(7) lists; those for what the kernel has not got allow nothing.
     capabilities: (1 << 41) - 1,
     sysctls: &["kernel.hostname", "kernel.domainname"],

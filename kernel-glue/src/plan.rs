@@ -8,6 +8,7 @@
 //! Steps carry numbers as Linux has them (mount(2) flags, capability bits, rlimit numbers): both kernels speak
 //! that language.
 
+use crate::filter::Filter;
 use alloc::string::String;
 use alloc::vec::Vec;
 use bailiwick_protocol::message::Stdio;
@@ -559,6 +560,10 @@ pub enum Step {
     Capabilities(CapabilitySets),
     /// The process and its children can gain no privileges by execve.
     NoNewPrivileges,
+    /// Which system calls the program may make, and its children. Before [`Step::Capabilities`] where
+    /// [`Step::NoNewPrivileges`] does not come first, for then it is a privilege to load one (seccomp(2)). Holds for
+    /// the program at the latest; whether also for the steps that follow is the kernel's choice.
+    Filter(Filter),
     /// Working directory, inside the root; it must exist and be inside.
     WorkingDirectory(String),
     /// Finds the program and its interpreter and leaves the process waiting at the gate.
@@ -603,7 +608,7 @@ pub struct Plan {
 /// The plan of one further process in a running container: which joins all its namespaces and its group.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct ProcessPlan {
-    /// `Rlimit`, `OomScore`, `User`, `Capabilities`, `NoNewPrivileges`, `WorkingDirectory`, and last `Load`.
+    /// `Rlimit`, `OomScore`, `User`, `Capabilities`, `NoNewPrivileges`, `Filter`, `WorkingDirectory`, and last `Load`.
     pub steps: Vec<Step>,
     /// Its standard streams.
     pub stdio: Stdio,
@@ -666,6 +671,10 @@ impl fmt::Display for Step {
                 c.bounding, c.permitted, c.effective, c.inheritable, c.ambient
             ),
             Step::NoNewPrivileges => f.write_str("no new privileges"),
+            Step::Filter(filter) => {
+                write!(f, "system-call filter of {} instructions", filter.instructions.len())?;
+                filter.flags.iter_names().try_for_each(|(name, _)| write!(f, " {}", Lower(name)))
+            }
             Step::WorkingDirectory(path) => write!(f, "working directory {path}"),
             Step::Load { args, .. } => {
                 f.write_str("load")?;

@@ -224,3 +224,106 @@ fn a_container_without_a_network_namespace_shares_the_host_s() {
     assert_eq!(lines[0], own("net").to_str().unwrap());
     assert_ne!(lines[1], own("uts").to_str().unwrap());
 }
+
+/// A profile that forbids what it does not name, as those of container engines do: with everything a shell needs.
+fn strict() -> Value {
+    let names = [
+        "access",
+        "arch_prctl",
+        "brk",
+        "clone",
+        "close",
+        "dup2",
+        "execve",
+        "exit",
+        "exit_group",
+        "fcntl",
+        "fstat",
+        "getcwd",
+        "getegid",
+        "geteuid",
+        "getgid",
+        "getpgrp",
+        "getpid",
+        "getppid",
+        "getrandom",
+        "getuid",
+        "ioctl",
+        "lseek",
+        "mmap",
+        "mprotect",
+        "munmap",
+        "newfstatat",
+        "open",
+        "openat",
+        "pipe",
+        "pipe2",
+        "poll",
+        "prctl",
+        "prlimit64",
+        "read",
+        "readlink",
+        "readlinkat",
+        "rseq",
+        "rt_sigaction",
+        "rt_sigprocmask",
+        "rt_sigreturn",
+        "set_robust_list",
+        "set_tid_address",
+        "setgid",
+        "setuid",
+        "stat",
+        "uname",
+        "vfork",
+        "wait4",
+        "write",
+    ];
+    let personality = json!({
+        "names": ["personality"], "action": "SCMP_ACT_ALLOW",
+        "args": [{ "index": 0, "value": 8, "op": "SCMP_CMP_EQ" }],
+    });
+    json!({
+        "defaultAction": "SCMP_ACT_ERRNO", "defaultErrnoRet": 38,
+        "architectures": ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"],
+        "syscalls": [
+            { "names": names.as_slice(), "action": "SCMP_ACT_ALLOW" },
+            { "names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO", "errnoRet": 122 },
+            personality,
+        ],
+    })
+}
+
+#[test]
+fn a_system_call_filter_holds_for_the_program_and_not_for_its_making() {
+    let home = Home::new();
+    let script = "mkdir /tmp/x; kill -0 $$; grep ^Seccomp: /proc/self/status; echo on";
+    let mut bundle = Bundle::script(script).unwrap();
+    bundle.config["linux"]["seccomp"] = strict();
+    bundle.write().unwrap();
+    let output = home.says(&bundle, &home.id("filter"));
+    assert_eq!(output, "Seccomp:\t2\non\n");
+    let (_, _, errors) = home.run_bundle(&bundle, &home.id("filter"));
+    assert!(errors.contains("'/tmp/x': Disk quota exceeded"), "{errors}");
+    assert!(errors.contains("Function not implemented"), "{errors}");
+    // Without the promise to gain no privileges the filter is loaded earlier.
+    bundle.config["process"]["noNewPrivileges"] = false.into();
+    for name in [
+        "sendto",
+        "sendmsg",
+        "recvmsg",
+        "recvfrom",
+        "close_range",
+        "openat2",
+        "fchdir",
+        "capset",
+        "capget",
+        "faccessat2",
+        "dup3",
+    ] {
+        let all = bundle.config["linux"]["seccomp"]["syscalls"][0]["names"].as_array_mut().unwrap();
+        all.push(name.into());
+    }
+    bundle.write().unwrap();
+    let output = home.says(&bundle, &home.id("filter"));
+    assert_eq!(output, "Seccomp:\t2\non\n");
+}

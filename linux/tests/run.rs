@@ -214,8 +214,11 @@ fn bad_bundles_are_refused_in_one_line_that_names_the_thing() {
         (broken(&|b| b.config["process"]["cwd"] = json!("/nowhere")), "/nowhere"),
         (broken(&|b| b.config["root"]["path"] = json!("missing")), "missing"),
         (
-            broken(&|b| b.config["linux"]["seccomp"] = json!({ "defaultAction": "SCMP_ACT_ALLOW" })),
-            "linux.seccomp",
+            broken(&|b| {
+                let seccomp = json!({ "defaultAction": "SCMP_ACT_ALLOW", "listenerPath": "/agent" });
+                b.config["linux"]["seccomp"] = seccomp;
+            }),
+            "linux.seccomp.listenerPath",
         ),
         (broken(&|b| b.config["linux"]["intelRdt"] = json!({ "closID": "x" })), "linux.intelRdt"),
         (broken(&|b| b.config["process"]["terminal"] = json!(true)), "process.terminal"),

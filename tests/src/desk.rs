@@ -58,7 +58,7 @@ impl Answer {
 }
 
 /// The server's side of a transport that remembers everything.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Record {
     answers: BTreeMap<ReplyToken, Vec<Answer>>,
     /// Badges whose capabilities are dead, by the word of the server.
@@ -84,7 +84,7 @@ pub struct Sent {
 }
 
 /// The manager with its kernel, and everything that was answered.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Desk {
     /// The manager.
     pub manager: Manager,

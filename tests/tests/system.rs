@@ -209,3 +209,27 @@ fn a_bad_bundle_is_refused_in_one_line_that_names_the_place_and_leaves_nothing()
     }
     assert_eq!(run.output(cases.len()).lines().count(), 1, "{}", run.text);
 }
+
+#[test]
+fn a_system_call_filter_of_the_configuration_is_enforced_and_inherited() {
+    let filter = json!({
+        "defaultAction": "SCMP_ACT_ALLOW",
+        "architectures": ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"],
+        "syscalls": [
+            { "names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO", "errnoRet": 122 },
+            { "names": ["sethostname"], "action": "SCMP_ACT_KILL" },
+            {
+                "names": ["kill"], "action": "SCMP_ACT_TRAP",
+                "args": [{ "index": 1, "value": 10, "op": "SCMP_CMP_EQ" }],
+            },
+        ],
+    });
+    let script = "grep ^Seccomp: /proc/self/status; sh -c 'mkdir /tmp/x'; trap 'echo trapped' SYS; kill -USR2 99; \
+        kill -USR1 $$; hostname other; echo $?";
+    let bundle = changed(&["sh", "-c", script], |config| config["linux"]["seccomp"] = filter);
+    let run = ok(exec(&[("filtered", &bundle)], "run a filtered; wait a; logs a").unwrap());
+    let text = run.output(2);
+    for line in ["Seccomp:\t2", "'/tmp/x': Disk quota exceeded", "No such process", "trapped", "159"] {
+        assert!(text.contains(line), "{line}\n{}", run.text);
+    }
+}

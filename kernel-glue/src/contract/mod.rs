@@ -43,6 +43,7 @@ mod context;
 mod destroy;
 mod execute;
 mod files;
+mod filter;
 mod freeze;
 mod gate;
 mod hooks;
@@ -138,7 +139,7 @@ pub fn run_some<F: Fixture>(
     wanted: impl Fn(&str) -> bool,
 ) -> Counts {
     let mut counts = Counts::default();
-    let groups: [Vec<Row<F>>; 9] = [
+    let groups: [Vec<Row<F>>; 10] = [
         files::cases(),
         gate::cases(),
         inside::cases(),
@@ -146,6 +147,7 @@ pub fn run_some<F: Fixture>(
         freeze::cases(),
         execute::cases(),
         limits::cases(),
+        filter::cases(),
         hooks::cases(),
         destroy::cases(),
     ];

@@ -31,6 +31,9 @@ pub(super) fn of(hierarchies: &Hierarchies, status: &str) -> Features {
     if namespaces.contains(&Namespace::Time) {
         all |= Feature::TIME_OFFSETS;
     }
+    if std::path::Path::new("/proc/sys/kernel/seccomp").exists() {
+        all |= Feature::SECCOMP;
+    }
     Features {
         kernel: "Linux",
         namespaces: Box::leak(namespaces.into_boxed_slice()),

@@ -4,6 +4,7 @@ use super::fault::{Context, Fault, Outcome};
 use super::load::{self, Program, ProgramKind};
 use super::path::{Root, set_owner};
 use super::sys::{self, Strings, replace_standard, set_rlimit};
+use crate::filter::Filter;
 use crate::plan::{CapabilitySets, Rlimit, Step};
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -62,6 +63,10 @@ pub(super) struct Becoming<'a> {
     cwd: String,
     loaded: Option<Loaded>,
     user_was_set: bool,
+    no_new_privileges: bool,
+    /// Loaded as the last thing, so that it need not allow what happens before.
+    filter: Option<Filter>,
+    is_filtered: bool,
 }
 
 /// A program that is ready.
@@ -74,7 +79,15 @@ pub(super) struct Loaded {
 
 impl<'a> Becoming<'a> {
     pub(super) fn new(streams: &'a Streams) -> Self {
-        Becoming { streams, cwd: String::from("/"), loaded: None, user_was_set: false }
+        Becoming {
+            streams,
+            cwd: String::from("/"),
+            loaded: None,
+            user_was_set: false,
+            no_new_privileges: false,
+            filter: None,
+            is_filtered: false,
+        }
     }
 
     /// Carries out a step that is about the process; false if it is about something else.
@@ -87,6 +100,16 @@ impl<'a> Becoming<'a> {
             Step::Capabilities(sets) => self.capabilities(sets)?,
             Step::NoNewPrivileges => {
                 rustix::thread::set_no_new_privs(true).context(|| "set no new privileges".into())?;
+                self.no_new_privileges = true;
+            }
+            Step::Filter(filter) => {
+                filter.verify().map_err(|bad| Fault::new(Errno::EINVAL, bad.to_string()))?;
+                self.is_filtered = true;
+                if self.no_new_privileges {
+                    self.filter = Some(filter.clone());
+                } else {
+                    load_filter(filter)?;
+                }
             }
             Step::WorkingDirectory(path) => self.working_directory(root, path)?,
             Step::Load { args, env } => self.load(root, args, env)?,
@@ -185,7 +208,12 @@ impl<'a> Becoming<'a> {
         if !self.user_was_set {
             sys::umask(DEFAULT_UMASK);
         }
+        if let Some(Err(fault)) = self.filter.as_ref().map(load_filter) {
+            return fault;
+        }
+        // Filters are made for programs that use execve(2), so that is what they allow.
         let error = match program.kind {
+            _ if self.is_filtered => sys::exec_path(&program.path, args, env),
             ProgramKind::Binary => sys::exec_descriptor(program.file.as_fd(), args, env),
             ProgramKind::Script => sys::exec_path(&program.path, args, env),
         };
@@ -203,6 +231,10 @@ fn raise_all() -> rustix::io::Result<()> {
     let empty = CapabilitySet::empty();
     let sets = KernelSets { effective: own.permitted, permitted: own.permitted, inheritable: empty };
     rustix::thread::set_capabilities(None, sets)
+}
+
+fn load_filter(filter: &Filter) -> Outcome<()> {
+    sys::load_filter(filter).context(|| "load the system-call filter".to_string())
 }
 
 fn rlimit(limit: &Rlimit) -> Outcome<()> {

@@ -3,6 +3,7 @@
 //! The one rule behind the process-making ones: this backend lives in a process with a single thread
 //! ([`super::Linux::new`] checks it), so a copy of the process is as whole as the original.
 
+use crate::filter::Filter;
 use alloc::ffi::CString;
 use core::ffi::{c_char, c_int, c_long, c_uint, c_void};
 use core::mem::size_of;
@@ -173,6 +174,20 @@ pub(super) fn set_rlimit(resource: u8, soft: u64, hard: u64) -> io::Result<()> {
         .map(drop)
 }
 
+/// seccomp(2): this process and its children make system calls only as the filter says.
+pub(super) fn load_filter(filter: &Filter) -> io::Result<()> {
+    let length = u16::try_from(filter.instructions.len()).map_err(io::Error::other)?;
+    // The kernel does not write there.
+    let program = libc::sock_fprog { len: length, filter: filter.instructions.as_ptr().cast_mut().cast() };
+    let flags = filter.flags.bits();
+    // SAFETY: `program` names as many instructions as there are, each laid out as `struct sock_filter`; all of it
+    // outlives the call.
+    check(unsafe {
+        libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &raw const program)
+    })
+    .map(drop)
+}
+
 /// setdomainname(2).
 pub(super) fn set_domainname(name: &str) -> io::Result<()> {
     // SAFETY: pointer and length describe `name`.
@@ -242,21 +257,19 @@ impl Strings {
 
 /// execveat(2) of the file behind `program`. Returns only on failure.
 pub(super) fn exec_descriptor(program: BorrowedFd<'_>, args: &Strings, env: &Strings) -> io::Error {
-    exec(program.as_raw_fd(), c"", args, env, libc::AT_EMPTY_PATH)
+    let (fd, path, flags) = (program.as_raw_fd(), c"".as_ptr(), libc::AT_EMPTY_PATH);
+    let (args, env) = (args.pointers(), env.pointers());
+    // SAFETY: both arrays end with a null pointer and point to NUL-terminated strings that outlive the call.
+    unsafe { libc::syscall(libc::SYS_execveat, fd, path, args.as_ptr(), env.as_ptr(), flags) };
+    io::Error::last_os_error()
 }
 
 /// execve(2) of a path. Returns only on failure.
 pub(super) fn exec_path(path: &str, args: &Strings, env: &Strings) -> io::Error {
-    match CString::new(path) {
-        Ok(path) => exec(libc::AT_FDCWD, &path, args, env, 0),
-        Err(_) => io::Error::from_raw_os_error(libc::EINVAL),
-    }
-}
-
-fn exec(fd: RawFd, path: &core::ffi::CStr, args: &Strings, env: &Strings, flags: c_int) -> io::Error {
+    let Ok(path) = CString::new(path) else { return io::Error::from_raw_os_error(libc::EINVAL) };
     let (args, env) = (args.pointers(), env.pointers());
     // SAFETY: both arrays end with a null pointer and point to NUL-terminated strings that outlive the call.
-    unsafe { libc::syscall(libc::SYS_execveat, fd, path.as_ptr(), args.as_ptr(), env.as_ptr(), flags) };
+    unsafe { libc::execve(path.as_ptr(), args.as_ptr(), env.as_ptr()) };
     io::Error::last_os_error()
 }
 

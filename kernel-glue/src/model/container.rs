@@ -18,7 +18,7 @@ use bailiwick_protocol::error::Errno;
 use bailiwick_protocol::message::{Exit, Nanos};
 
 /// What a container holds of the kernel.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Container {
     bundle: Directory,
     plan: Plan,
@@ -565,7 +565,24 @@ enum Next {
     Ended(Ended),
 }
 
+impl Job {
+    /// Which verb, which step, and how the hook ends that is running.
+    pub(super) fn place(&self) -> (u8, usize, Option<bool>) {
+        let (verb, at) = match self.work {
+            Work::Prepare(at) => (0, at),
+            Work::Release(at) => (1, at),
+            Work::Destroy(at) => (2, at),
+        };
+        (verb, at, self.hook.as_ref().map(Result::is_ok))
+    }
+}
+
 impl Container {
+    /// Whether it has exchanged its root.
+    pub(super) fn pivot_known(&self) -> bool {
+        self.pivot.is_some()
+    }
+
     /// The namespace of this kind it is in.
     pub(super) fn namespace(&self, kind: Namespace) -> u64 {
         self.namespaces.get(&kind).copied().unwrap_or_else(|| Objects::host_namespace(kind))
@@ -626,7 +643,11 @@ impl Container {
                 }
                 identity.cwd = path.clone();
             }
-            Step::Rlimit(_) | Step::OomScore(_) | Step::Capabilities(_) | Step::NoNewPrivileges => {}
+            Step::Rlimit(_)
+            | Step::OomScore(_)
+            | Step::Capabilities(_)
+            | Step::NoNewPrivileges
+            | Step::Filter(_) => {}
             _ => return Err(Errno::EINVAL),
         }
         Ok(())

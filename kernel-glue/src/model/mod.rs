@@ -21,6 +21,7 @@
 
 mod container;
 mod directory;
+mod fingerprint;
 #[cfg(feature = "contract")]
 mod fixture;
 mod glue;
@@ -92,8 +93,8 @@ struct Failure {
     errno: Errno,
 }
 
-/// The kernel. See the module's documentation.
-#[derive(Debug)]
+/// The kernel. See the module's documentation. A copy goes on as the original would.
+#[derive(Clone, Debug)]
 pub struct Model {
     clock: Nanos,
     random: u64,

@@ -28,7 +28,7 @@ pub struct Census {
 }
 
 /// One namespace.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct NamespaceObject {
     pub kind: Namespace,
     users: u32,
@@ -40,7 +40,7 @@ pub(super) struct NamespaceObject {
 }
 
 /// All tables.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Objects {
     pub processes: BTreeMap<Pid, Process>,
     namespaces: BTreeMap<u64, NamespaceObject>,

@@ -51,7 +51,7 @@ enum Action {
     Run(Script),
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Process {
     pub pid: Pid,
     pub inner: u32,
@@ -104,6 +104,19 @@ impl Process {
             told: Told::No,
             memory: PROCESS_MEMORY,
         }
+    }
+
+    /// 0 for the first process of its container, else one more than its exec key.
+    pub(super) fn key_number(&self) -> u32 {
+        match self.key {
+            ProcessKey::First(_) => 0,
+            ProcessKey::Exec(_, exec) => exec.0 + 1,
+        }
+    }
+
+    /// Signals that came while it was frozen.
+    pub(super) fn signals_pending(&self) -> &[u8] {
+        &self.pending
     }
 
     /// Whether it has not ended.

@@ -4,7 +4,9 @@
 //! translates at the border ([`crate::ns::user`]).
 
 use crate::ns::NamespaceId;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
+use bailiwick_kernel_glue::filter::Filter;
 use core::ops::{BitAnd, BitOr, Not};
 
 /// A user, by the kernel's number.
@@ -137,6 +139,8 @@ pub struct Credentials {
     pub keep_capabilities: bool,
     /// The user namespace it is in.
     pub user_namespace: NamespaceId,
+    /// Which system calls it may make; children inherit it, and execve keeps it. Verified.
+    pub filter: Option<Arc<Filter>>,
 }
 
 /// What execve needs to know of the file.
@@ -172,6 +176,7 @@ impl Credentials {
             no_new_privs: false,
             keep_capabilities: false,
             user_namespace,
+            filter: None,
         }
     }
 

@@ -1,10 +1,12 @@
 //! Does the tree hang together?
 
 use super::{Grant, Grants, Hold, Standing, Sweep};
-use alloc::collections::BTreeSet;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::String;
 use bailiwick_protocol::id::Badge;
+use bailiwick_protocol::message::Nanos;
+use core::hash::{Hash, Hasher};
 
 impl<O: Copy> Grants<O> {
     /// Looks whether no grant holds more than its parent, whether the tree hangs together, and whether whatever was cut
@@ -35,6 +37,21 @@ impl<O: Copy> Grants<O> {
             }
         }
         fits(count == self.len, || format!("{count} grants, and {} were counted", self.len))
+    }
+
+    /// Feeds `out` with everything that decides how a grant goes on, its parent named by its label.
+    pub(crate) fn fingerprint(
+        &self,
+        badge: Badge,
+        now: Nanos,
+        labels: &BTreeMap<Badge, usize>,
+        out: &mut impl Hasher,
+    ) {
+        let Some(grant) = self.get(badge) else { return };
+        let parent = grant.membership.map(|membership| labels.get(&membership.parent).copied());
+        (grant.rights, grant.depth, grant.hold == Hold::Held, grant.uses, parent).hash(out);
+        grant.expires.map(|end| end.0.saturating_sub(now.0)).hash(out);
+        self.is_attached(badge).hash(out);
     }
 
     fn gather(&self, badge: Badge, into: &mut BTreeSet<Badge>) {

@@ -9,7 +9,7 @@ use bailiwick_protocol::error::{Refusal, RefusalCode};
 use bailiwick_protocol::id::{ContainerId, ID_MAX};
 
 /// How many of everything that clients can make grow: what a factory uses, or may use.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub(crate) struct Amounts {
     pub(crate) containers: u32,
     pub(crate) factories: u32,

@@ -109,6 +109,11 @@ impl Jobs {
         })
     }
 
+    /// Everything that is left over.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Job> {
+        self.queue.iter().flatten()
+    }
+
     /// Whether the containers of this factory are being handed over.
     pub(super) fn orphaned(&self, handle: FactoryHandle) -> bool {
         self.queue.iter().flatten().any(|job| matches!(job, Job::Orphans(other) if *other == handle))

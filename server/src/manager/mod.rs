@@ -14,6 +14,7 @@ mod audit;
 mod end;
 mod event;
 mod factory;
+mod fingerprint;
 mod jobs;
 mod object;
 mod parked;

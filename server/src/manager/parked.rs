@@ -76,6 +76,11 @@ impl<T> Waits<T> {
         self.0.keys().copied()
     }
 
+    /// How many calls wait on each.
+    pub(super) fn counts(&self) -> impl Iterator<Item = (Badge, usize)> {
+        self.0.iter().map(|(badge, list)| (*badge, list.len()))
+    }
+
     /// Takes those out that came on `badge`.
     pub(crate) fn take_of(&mut self, badge: Badge) -> Vec<T> {
         self.0.remove(&badge).unwrap_or_default()

@@ -12,6 +12,7 @@
 //! (`process`).
 
 mod devices;
+mod filter;
 mod mounts;
 mod process;
 mod refuse;
@@ -129,7 +130,7 @@ fn create_steps(
     steps.extend(config.linux.masked_paths.iter().cloned().map(Step::Mask));
     steps.extend(config.linux.rootfs_propagation.map(|p| Step::RootPropagation(p.propagation)));
     steps.extend(config.root.readonly.then_some(Step::ReadonlyRoot));
-    process::steps(&config.process, features, &mut steps)?;
+    process::steps(&config.process, config.linux.seccomp.as_deref(), features, &mut steps)?;
     Ok(steps)
 }
 

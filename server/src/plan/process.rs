@@ -1,8 +1,8 @@
 //! The process itself: the last steps of a container's plan, and the whole plan of a further process.
 
 use super::refuse::{Feature, need};
-use super::unsupported;
-use crate::oci::{OciCapabilities, OciCapabilitySet, OciProcess, ValidConfig};
+use super::{filter, unsupported};
+use crate::oci::{OciCapabilities, OciCapabilitySet, OciProcess, OciSeccomp, ValidConfig};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -11,7 +11,12 @@ use bailiwick_protocol::error::{Refusal, RefusalCode};
 use bailiwick_protocol::message::{Exec, Stdio};
 
 /// From the limits of the process to its program.
-pub(super) fn steps(process: &OciProcess, features: &Features, steps: &mut Vec<Step>) -> Result<(), Refusal> {
+pub(super) fn steps(
+    process: &OciProcess,
+    seccomp: Option<&OciSeccomp>,
+    features: &Features,
+    steps: &mut Vec<Step>,
+) -> Result<(), Refusal> {
     for limit in &process.rlimits {
         steps.push(Step::Rlimit(Rlimit {
             resource: limit.kind.number(),
@@ -26,8 +31,13 @@ pub(super) fn steps(process: &OciProcess, features: &Features, steps: &mut Vec<S
         groups: process.user.additional_gids.clone(),
         umask: process.user.umask,
     });
+    // Without the promise to gain no privileges, loading a filter needs one: it comes before they are given up.
+    let filter = filter::step(seccomp, features)?;
+    let (before, after) = if process.no_new_privileges { (None, filter) } else { (filter, None) };
+    steps.extend(before);
     steps.push(Step::Capabilities(capabilities(process, features)?));
     steps.extend(process.no_new_privileges.then_some(Step::NoNewPrivileges));
+    steps.extend(after);
     steps.push(Step::WorkingDirectory(process.cwd.clone()));
     steps.push(Step::Load { args: process.args.clone(), env: process.env.clone() });
     Ok(())
@@ -114,6 +124,6 @@ pub fn exec_plan(config: &ValidConfig, features: &Features, exec: &Exec<'_>) -> 
         process.user.additional_gids.clear();
     }
     let mut planned = Vec::new();
-    steps(&process, features, &mut planned)?;
+    steps(&process, config.linux.seccomp.as_deref(), features, &mut planned)?;
     Ok(ProcessPlan { steps: planned, stdio: exec.stdio })
 }

@@ -47,7 +47,6 @@ fn linux(linux: &OciLinuxConfig) -> Result<(), Refusal> {
         .is_some_and(|p| p.domain != OciPersonalityDomain::Linux || !p.flags.is_empty());
     first(&[
         ("linux.netDevices", !linux.net_devices.is_empty()),
-        ("linux.seccomp", linux.seccomp.is_some()),
         ("linux.mountLabel", linux.mount_label.is_some()),
         ("linux.intelRdt", linux.intel_rdt.is_some()),
         ("linux.personality", personality),

@@ -220,7 +220,8 @@ impl<H: Hw> Kernel<H> {
                 let c = self.containers.made(id)?;
                 let (new_root, first) = (c.root()?, c.first()?);
                 let linux = self.processes.get(first).and_then(|p| p.linux()).ok_or(Errno::ESRCH)?;
-                let credentials = linux.credentials.clone();
+                // What the program may not do, the hook may: it prepares the way for it.
+                let credentials = Credentials { filter: None, ..linux.credentials.clone() };
                 let namespaces = self.set_for_process(id)?;
                 Ok(Surroundings { credentials, namespaces, fs: self.context(new_root, new_root) })
             }

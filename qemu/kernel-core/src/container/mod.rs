@@ -436,6 +436,7 @@ impl<H: Hw> Kernel<H> {
             | Step::User { .. }
             | Step::Capabilities(_)
             | Step::NoNewPrivileges
+            | Step::Filter(_)
             | Step::WorkingDirectory(_) => self.become_first(id, step)?,
         }
         Ok(None)

@@ -9,8 +9,10 @@ use crate::linux::{self, Gate, NOFILE, NOFILE_MAX, Streams};
 use crate::ns::{Body, NamespaceSet, ProcessId};
 use crate::vfs::{FsContext, Location, Store};
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use bailiwick_kernel_glue::StepFault;
+use bailiwick_kernel_glue::filter::Filter;
 use bailiwick_kernel_glue::plan::{CapabilitySets, ProcessPlan, Rlimit, Step};
 use bailiwick_protocol::error::Errno;
 use bailiwick_protocol::message::Stdio;
@@ -21,6 +23,7 @@ pub(super) struct Becoming {
     user: Option<User>,
     capabilities: CapabilityState,
     no_new_privileges: bool,
+    filter: Option<Arc<Filter>>,
     limits: Vec<Rlimit>,
     oom_score: i16,
     /// Working directory, counted.
@@ -96,6 +99,10 @@ impl<H: Hw> Kernel<H> {
             }
             Step::Capabilities(sets) => b.capabilities = capability_state(sets)?,
             Step::NoNewPrivileges => b.no_new_privileges = true,
+            Step::Filter(filter) => {
+                filter.verify().map_err(|_| Errno::EINVAL)?;
+                b.filter = Some(Arc::new(filter.clone()));
+            }
             Step::WorkingDirectory(path) => {
                 let at = self.working_directory(id, path)?;
                 self.vfs.hold(at);
@@ -138,6 +145,7 @@ impl<H: Hw> Kernel<H> {
         let mut who = self.identity(self.containers.made(id)?.set.user, &user)?;
         who.capabilities = b.capabilities;
         who.no_new_privs = b.no_new_privileges;
+        who.filter = b.filter.clone();
         Ok(who)
     }
 

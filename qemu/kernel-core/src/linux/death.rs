@@ -69,7 +69,7 @@ pub(crate) fn abandon<H: Hw>(k: &mut Kernel<H>, process: ProcessId) {
 }
 
 /// A thread of a process with several ends.
-fn end_thread<H: Hw>(k: &mut Kernel<H>, thread: ThreadId, exit: Exit) {
+pub(super) fn end_thread<H: Hw>(k: &mut Kernel<H>, thread: ThreadId, exit: Exit) {
     let Some(process) = k.threads.get(thread).map(|thread| thread.process) else { return };
     if k.processes.get(process).is_some_and(|process| process.threads.len() > 1) {
         let (numbers, clear) = task_of(k, thread)

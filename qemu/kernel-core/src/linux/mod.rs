@@ -23,6 +23,7 @@ mod descriptor;
 mod entries;
 mod exec;
 mod files;
+mod filter;
 mod frame;
 mod futex;
 mod identity;
@@ -115,7 +116,7 @@ pub(crate) fn syscall<H: Hw>(k: &mut Kernel<H>, thread: ThreadId) {
     task.waits = None;
     k.starved = None;
     let mut call = Call { k, thread, process, args: [r.rdi, r.rsi, r.rdx, r.r10, r.r8, r.r9] };
-    let outcome = table::dispatch(&mut call, r.rax);
+    let outcome = filter::check(&mut call, r.rax).and_then(|()| table::dispatch(&mut call, r.rax));
     let result = match outcome {
         Ok(value) => value,
         Err(Stop::Errno(errno)) => {

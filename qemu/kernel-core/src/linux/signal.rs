@@ -2,6 +2,7 @@
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
+use bailiwick_kernel_glue::filter::ARCHITECTURE_X86_64;
 
 macro_rules! signals {
     ($($name:ident = $number:literal),*) => { $(pub(crate) const $name: u8 = $number;)* };
@@ -175,15 +176,17 @@ pub struct SignalInfo {
     pub pid: u32,
     /// Its real user, as the receiver numbers it.
     pub uid: u32,
-    /// Exit status of a child, or the low half of a value.
+    /// Exit status of a child, the low half of a value, or the number of a call that a filter trapped.
     pub status: i32,
-    /// Address of a fault.
+    /// Address of a fault or of a trapped call.
     pub address: u64,
 }
 
 pub(crate) const SI_USER: i32 = 0;
 pub(crate) const SI_KERNEL: i32 = 0x80;
 pub(crate) const SI_TKILL: i32 = -6;
+/// SIGSYS from a system-call filter.
+pub(crate) const SYS_SECCOMP: i32 = 1;
 
 impl SignalInfo {
     /// From the kernel itself.
@@ -197,6 +200,10 @@ impl SignalInfo {
         let is_fault = matches!(signal, SIGSEGV | SIGBUS | SIGILL | SIGFPE | SIGTRAP) && self.code > 0;
         if is_fault && self.code != SI_KERNEL {
             bytes[16..24].copy_from_slice(&self.address.to_le_bytes());
+        } else if signal == SIGSYS && self.code == SYS_SECCOMP {
+            bytes[16..24].copy_from_slice(&self.address.to_le_bytes());
+            bytes[24..28].copy_from_slice(&self.status.to_le_bytes());
+            bytes[28..32].copy_from_slice(&ARCHITECTURE_X86_64.to_le_bytes());
         } else {
             bytes[16..20].copy_from_slice(&self.pid.to_le_bytes());
             bytes[20..24].copy_from_slice(&self.uid.to_le_bytes());

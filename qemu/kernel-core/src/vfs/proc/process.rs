@@ -132,9 +132,9 @@ impl Vfs {
         let _ = writeln!(t, "CapInh:\t{:016x}\nCapPrm:\t{:016x}", c.inheritable.0, c.permitted.0);
         let _ = writeln!(t, "CapEff:\t{:016x}\nCapBnd:\t{:016x}", c.effective.0, c.bounding.0);
         let _ = writeln!(t, "CapAmb:\t{:016x}\nNoNewPrivs:\t{}", c.ambient.0, u8::from(who.no_new_privs));
-        t.push_str(
-            "Seccomp:\t0\nCpus_allowed:\t1\nCpus_allowed_list:\t0\nMems_allowed:\t1\nMems_allowed_list:\t0\n",
-        );
+        let filters = u8::from(who.filter.is_some());
+        let _ = writeln!(t, "Seccomp:\t{}\nSeccomp_filters:\t{filters}", 2 * filters);
+        t.push_str("Cpus_allowed:\t1\nCpus_allowed_list:\t0\nMems_allowed:\t1\nMems_allowed_list:\t0\n");
         text.extend_from_slice(t.as_bytes());
         Ok(text)
     }
