@@ -163,5 +163,9 @@ pub(crate) enum Command {
         force: bool,
     },
     #[command(name = MONITOR, hide = true)]
-    Monitor { id: String },
+    Monitor {
+        id: String,
+        #[arg(long)]
+        adopted: bool,
+    },
 }

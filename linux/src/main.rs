@@ -21,6 +21,7 @@ mod state_directory;
 mod wire;
 
 use arguments::{Arguments, Command, Global};
+use bailiwick_kernel_glue::linux::Reaper;
 use clap::Parser;
 use failure::{Failure, Log};
 use std::process::ExitCode;
@@ -43,7 +44,9 @@ fn carry_out(global: &Global, command: Command) -> Result<u8, Failure> {
         Command::Resume { id } => command::resume(root, &id)?,
         Command::Wait { id } => return command::wait(root, &id),
         Command::Delete { id, force } => command::delete(root, &id, force)?,
-        Command::Monitor { id } => monitor::main(&id)?,
+        Command::Monitor { id, adopted } => {
+            monitor::main(&id, if adopted { Reaper::Parent } else { Reaper::Server })?;
+        }
     }
     Ok(0)
 }

@@ -14,14 +14,18 @@ use std::process::{Command, Stdio};
 /// The subcommand that is the monitor; not for people.
 pub(crate) const MONITOR: &str = "monitor";
 
-/// Where warnings of the monitor go, such as those of hooks that failed too late to matter.
+/// How long this command stays with the container.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Warnings {
-    /// To this command's standard error, which waits for the container anyway.
-    Here,
-    /// Nowhere: a stream that is kept open would hold up whoever reads it to its end.
-    Nowhere,
+pub(crate) enum Stay {
+    /// To its end. Warnings, such as those of hooks that failed too late to matter, go to its standard error.
+    ToTheEnd,
+    /// Until it is made, or started. Warnings go nowhere: a stream that is kept open would hold up whoever reads it to
+    /// its end. The container is the child of this command, so that whoever adopts what it leaves can wait for it.
+    ToItsBeginning,
 }
+
+/// Told to a monitor whose container is to be the child of its parent.
+pub(crate) const ADOPTED: &str = "--adopted";
 
 /// By descriptor, so that nothing is resolved a second time.
 fn path_of(fd: BorrowedFd<'_>) -> String {
@@ -30,22 +34,19 @@ fn path_of(fd: BorrowedFd<'_>) -> String {
 
 /// Makes the state directory and starts a monitor in it. The factory creates one container; if none comes of it, or
 /// when it is gone, monitor and directory are gone too.
-pub(crate) fn monitor(
-    root: &Root,
-    id: &ContainerId,
-    warnings: Warnings,
-) -> Result<Factory<SocketChannel>, Failure> {
+pub(crate) fn monitor(root: &Root, id: &ContainerId, stay: Stay) -> Result<Factory<SocketChannel>, Failure> {
     let state = root.add(id)?;
     let listener = state.listen()?;
     let program = own_program().map_err(|fault| Failure::about("start the monitor", fault))?;
     let (ours, theirs) = wire::pair()?;
-    let errors = match warnings {
-        Warnings::Here => Stdio::inherit(),
-        Warnings::Nowhere => Stdio::null(),
+    let (errors, adopted) = match stay {
+        Stay::ToTheEnd => (Stdio::inherit(), None),
+        Stay::ToItsBeginning => (Stdio::null(), Some(ADOPTED)),
     };
     Command::new(path_of(program.as_fd()))
         .arg0("bailiwick")
         .args([MONITOR, id.as_str()])
+        .args(adopted)
         .env_clear()
         .current_dir(path_of(state.as_fd()))
         .stdin(listener)

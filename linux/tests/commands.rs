@@ -5,12 +5,12 @@ mod common;
 
 use bailiwick_protocol::frame::FRAME_MAX;
 use bailiwick_tests::bundle::Bundle;
-use common::{Home, groups, path, text};
+use common::{Home, groups, monitor_of, path, text};
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketType};
 use serde_json::{Value, json};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 const READY: &str = "echo ready; exec sleep 1000";
 
@@ -223,18 +223,43 @@ fn a_root_directory_that_others_may_write_is_refused() {
     assert!(line.contains("0770"), "{line}");
 }
 
+/// As conmon and containerd's shim do: whoever takes in orphans waits for the process whose number is in the file.
+#[test]
+fn a_caller_that_adopts_orphans_reaps_the_container_and_its_status_is_known_to_both() {
+    rustix::process::set_child_subreaper(Some(rustix::process::getpid())).unwrap();
+    let home = Home::new();
+    for (text, wanted, status) in [("exit 7", 7, 7), ("kill -KILL $$; sleep 1000", 0, 137)] {
+        let (bundle, id) = (script(&format!("read line; {text}")), home.id("adopted"));
+        let file = bundle.path().join("pid");
+        let create = ["create", "--bundle", path(bundle.path()), "--pid-file", path(&file), &id];
+        let (reader, writer) = std::io::pipe().unwrap();
+        let mut command = home.command(&create);
+        assert!(command.stdin(reader).stdout(Stdio::null()).status().unwrap().success());
+        let pid: i32 = fs::read_to_string(&file).unwrap().parse().unwrap();
+        home.ok(&["start", &id]);
+        if status == 137 {
+            home.ok(&["kill", &id, "KILL"]);
+        }
+        drop(writer);
+        let pid = rustix::process::Pid::from_raw(pid);
+        let ended = rustix::process::waitpid(pid, rustix::process::WaitOptions::empty()).unwrap().unwrap().1;
+        assert_eq!(ended.exit_status().unwrap_or(0), wanted);
+        home.ends_with(&id, status);
+        assert_eq!(home.status(&id), "stopped");
+        home.ok(&["delete", &id]);
+    }
+}
+
 #[test]
 fn what_a_killed_monitor_leaves_is_told_and_removed_by_force() {
     let (home, bundle) = (Home::new(), script(READY));
     let id = home.id("killed");
     home.start(&bundle, &id).next();
     let pid = home.state(&id)["pid"].as_u64().unwrap();
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let parent = status.lines().find_map(|line| line.strip_prefix("PPid:")).unwrap().trim().to_owned();
-    assert!(fs::read_to_string(format!("/proc/{parent}/cmdline")).unwrap().contains("monitor"));
-    assert!(Command::new("kill").args(["-KILL", &parent]).status().unwrap().success());
+    let monitor = monitor_of(&id);
+    assert!(Command::new("kill").args(["-KILL", &monitor]).status().unwrap().success());
     // The kernel closes the socket before it lets go of the process.
-    while fs::exists(format!("/proc/{parent}/fd")).unwrap() && home.run(&["state", &id]).status.success() {}
+    while fs::exists(format!("/proc/{monitor}/fd")).unwrap() && home.run(&["state", &id]).status.success() {}
     assert!(home.refused(&["state", &id]).contains("delete --force"));
     home.ok(&["delete", "--force", &id]);
     assert_eq!((home.names(), groups(&id)), (vec![], vec![]));

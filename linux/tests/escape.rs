@@ -6,7 +6,7 @@
 mod common;
 
 use bailiwick_tests::bundle::Bundle;
-use common::{BAILIWICK, Home, path, text};
+use common::{BAILIWICK, Home, monitor_of, path, text};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use serde_json::{Value, json};
 use std::fs::{self, OpenOptions};
@@ -114,9 +114,7 @@ fn cve_2019_5736_the_program_of_the_host_cannot_be_reached_for_writing() {
     // Whoever can see the monitor and may do anything finds its program read-only.
     let bundle = script(READY);
     home.start(&bundle, &id).next();
-    let pid = home.state(&id)["pid"].to_string();
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let monitor = status.lines().find_map(|line| line.strip_prefix("PPid:")).unwrap().trim();
+    let monitor = monitor_of(&id);
     // Truncating asks the mount first; without it the answer while it runs is that the file is busy.
     let open = OpenOptions::new().write(true).truncate(true).open(format!("/proc/{monitor}/exe"));
     assert_eq!(open.unwrap_err().raw_os_error(), Some(EROFS));

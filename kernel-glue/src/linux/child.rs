@@ -115,13 +115,11 @@ impl First<'_> {
     }
 
     /// Makes it. With a helper the process proper is announced by [`Told::Spawned`].
-    pub(super) fn spawn(&self) -> std::io::Result<(Child, Staged)> {
+    pub(super) fn spawn(&self, parent: Parent) -> std::io::Result<(Child, Staged)> {
         if self.is_staged() {
-            sys::spawn(0, Parent::Caller, || report(self.control, || self.helper()))
-                .map(|c| (c, Staged::Helper))
+            sys::spawn(0, parent, || report(self.control, || self.helper())).map(|c| (c, Staged::Helper))
         } else {
-            sys::spawn(self.flags(), Parent::Caller, || self.main(Staged::Proper))
-                .map(|c| (c, Staged::Proper))
+            sys::spawn(self.flags(), parent, || self.main(Staged::Proper)).map(|c| (c, Staged::Proper))
         }
     }
 

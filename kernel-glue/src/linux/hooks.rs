@@ -123,8 +123,36 @@ pub(super) enum Ended {
     Late,
 }
 
+/// Waits for the end of somebody else's child. Its status is to be seen in `/proc` until its parent takes it, and
+/// from the kernel after that.
+fn watch_end(child: &Child, stat: &OwnedFd) -> rustix::io::Result<Exit> {
+    let mut fds = [PollFd::new(&child.pidfd, PollFlags::IN)];
+    rustix::io::retry_on_intr(|| rustix::event::poll(&mut fds, None))?;
+    // Its parent may come in between.
+    let status = ended_status(stat).or_else(|| sys::exit_info(child.pidfd.as_fd()));
+    let status = status.ok_or(rustix::io::Errno::CHILD)?;
+    let byte = |n: i32| u8::try_from(n & 0xff).unwrap_or(0);
+    Ok(match status & 0x7f {
+        0 => Exit::Code(byte(status >> 8)),
+        signal => Exit::Signal(byte(signal)),
+    })
+}
+
+/// The wait status in `/proc/PID/stat` of a process that has ended (proc_pid_stat(5), field 52).
+fn ended_status(stat: &OwnedFd) -> Option<i32> {
+    let mut bytes = [0; 2048];
+    let length = rustix::io::pread(stat, &mut bytes, 0).ok()?;
+    let text = core::str::from_utf8(bytes.get(..length)?).ok()?;
+    // The name, in parentheses, may hold anything. The state is field 3.
+    let mut fields = text.rsplit_once(')')?.1.split_whitespace();
+    matches!(fields.next()?, "Z" | "X").then(|| fields.nth(48)?.parse().ok()).flatten()
+}
+
 /// Waits for a child and takes its status.
 pub(super) fn reap(child: &Child) -> rustix::io::Result<Exit> {
+    if let Some(stat) = &child.stat {
+        return watch_end(child, stat);
+    }
     let status =
         rustix::io::retry_on_intr(|| waitid(WaitId::PidFd(child.pidfd.as_fd()), WaitIdOptions::EXITED))?;
     let Some(status) = status else { return Err(rustix::io::Errno::CHILD) };

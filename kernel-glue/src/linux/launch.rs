@@ -10,7 +10,7 @@ use super::limits;
 use super::proc::Proc;
 use super::process::Streams;
 use super::sources::{Sources, open_null};
-use super::sys::{Child, duplicate, send_signal};
+use super::sys::{Child, Parent, duplicate, send_signal};
 use crate::glue::StepFault;
 use crate::plan::{IdMap, Namespace, Plan, ProcessPlan, Step};
 use alloc::format;
@@ -18,6 +18,7 @@ use alloc::string::String;
 use bailiwick_protocol::error::Errno;
 use bailiwick_protocol::message::Stdio;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fs::OFlags;
 use rustix::pipe::PipeFlags;
 use rustix::thread::ThreadNameSpaceType;
 
@@ -28,6 +29,8 @@ pub(super) struct Tools<'a> {
     pub(super) hierarchies: &'a Hierarchies,
     pub(super) parent: &'a str,
     pub(super) inherited: Option<&'a [OwnedFd; 3]>,
+    /// Whose children first processes are.
+    pub(super) parent_of_first: Parent,
 }
 
 /// A process under way.
@@ -95,11 +98,15 @@ impl Tools<'_> {
         let (control, theirs) = control::pair().map_err(nowhere)?;
         let first =
             First { plan, sources: &sources, streams: &streams, proc: self.proc, control: theirs.as_fd() };
-        let made = first.spawn().context(|| "make the first process".into());
+        let made = first.spawn(self.parent_of_first).context(|| "make the first process".into());
         let namespaces = sources.namespaces_step;
         let (child, staged) = made.map_err(|fault| step_fault(namespaces, fault))?;
         drop(theirs);
-        let child = self.proper(child, staged, &control)?;
+        let mut child = self.proper(child, staged, &control)?;
+        if self.parent_of_first == Parent::Shared {
+            let opened = self.proc.open(&format!("{}/stat", child.pid), OFlags::RDONLY);
+            child.stat = Some(opened.context(|| "watch the first process".into()).map_err(nowhere)?);
+        }
         let users = sources.new.contains(&Namespace::User);
         match self.admit(&child, &control, group.as_ref(), &plan.create, users) {
             Ok(()) => Ok(Launched { child, control, output }),
@@ -149,7 +156,7 @@ impl Tools<'_> {
         let told = control::expect(control).map_err(nowhere);
         let _ = reap(&child);
         match told? {
-            (Told::Spawned { pid }, Some(pidfd)) => Ok(Child { pid, pidfd }),
+            (Told::Spawned { pid }, Some(pidfd)) => Ok(Child { pid, pidfd, stat: None }),
             (Told::Fault { step, errno, what }, _) => Err(told_fault(step, errno, what)),
             _ => Err(nowhere(Fault::new(Errno::EINVAL, "the helper said something unexpected"))),
         }

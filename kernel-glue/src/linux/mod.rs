@@ -72,6 +72,18 @@ pub struct Linux {
     containers: BTreeMap<ContainerKey, Container>,
     events: VecDeque<Event>,
     inherited: Option<[OwnedFd; 3]>,
+    parent_of_first: sys::Parent,
+}
+
+/// Whose children the first processes of containers are, and so who takes their statuses.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Reaper {
+    /// This process.
+    Server,
+    /// The parent of this process, or who adopts its children when it ends: a subreaper, such as conmon. How a
+    /// container has ended is known here nevertheless: always from Linux 6.15 on; before, unless the parent takes
+    /// the status before it was seen here, which then tells SIGKILL.
+    Parent,
 }
 
 impl From<Fault> for StepFault {
@@ -117,12 +129,21 @@ impl Linux {
             containers: BTreeMap::new(),
             events: VecDeque::new(),
             inherited: None,
+            parent_of_first: sys::Parent::Caller,
         })
     }
 
     /// What [`bailiwick_protocol::message::Stdio::Inherit`] means from now on; none for this process's own streams.
     pub fn set_streams(&mut self, streams: Option<[OwnedFd; 3]>) {
         self.inherited = streams;
+    }
+
+    /// Says whose children the first processes of containers made from now on are; [`Reaper::Server`] if not called.
+    pub fn set_reaper(&mut self, reaper: Reaper) {
+        self.parent_of_first = match reaper {
+            Reaper::Server => sys::Parent::Caller,
+            Reaper::Parent => sys::Parent::Shared,
+        };
     }
 
     /// Where the control groups of all containers are, to be kept for [`remove_abandoned`].
@@ -136,6 +157,7 @@ impl Linux {
             hierarchies: &self.hierarchies,
             parent: &self.parent,
             inherited: self.inherited.as_ref(),
+            parent_of_first: self.parent_of_first,
         }
     }
 

@@ -1,4 +1,4 @@
-//! The monitor: one small process per container, which holds the server and is the parent of the container.
+//! The monitor: one small process per container, which holds the server and watches the container.
 //!
 //! ```text
 //!   command ── socket pair ──► monitor: Manager ─► KernelGlue on Linux ─► container
@@ -16,7 +16,7 @@ mod connections;
 use crate::failure::Failure;
 use crate::state_directory::StateDirectory;
 use crate::wire::{self, Message};
-use bailiwick_kernel_glue::linux::{DEFAULT_PARENT, Linux};
+use bailiwick_kernel_glue::linux::{DEFAULT_PARENT, Linux, Reaper};
 use bailiwick_kernel_glue::{Delivery, KernelGlue, StepFault};
 use bailiwick_protocol::error::{ErrorReply, KernelFault};
 use bailiwick_protocol::frame::{FRAME_MAX, Tag, tag_of};
@@ -56,13 +56,16 @@ struct Monitor {
 }
 
 /// The whole life of the monitor of container `id`.
-pub(crate) fn main(id: &str) -> Result<(), Failure> {
+pub(crate) fn main(id: &str, reaper: Reaper) -> Result<(), Failure> {
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
     // Fails if it leads a session already, which serves as well.
     let _ = rustix::process::setsid();
     let Given { listener, creator, state } = take_given(id)?;
     match Linux::new(DEFAULT_PARENT) {
-        Ok(kernel) => Monitor::new(kernel, listener).live(creator, state),
+        Ok(mut kernel) => {
+            kernel.set_reaper(reaper);
+            Monitor::new(kernel, listener).live(creator, state)
+        }
         Err(fault) => answer_fault(creator, fault, state),
     }
 }

@@ -177,3 +177,15 @@ pub fn groups(name: &str) -> Vec<PathBuf> {
     let output = Command::new("find").args(["/sys/fs/cgroup", "-type", "d", "-name", name]).output().unwrap();
     text(&output.stdout).lines().map(PathBuf::from).collect()
 }
+
+/// The number of the process that watches this container.
+pub fn monitor_of(id: &str) -> String {
+    let numbers =
+        fs::read_dir("/proc").unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let is_it = |number: &String| {
+        let line = fs::read(format!("/proc/{number}/cmdline")).unwrap_or_default();
+        text(&line).split('\0').skip(1).take(2).eq(["monitor", id])
+    };
+    let mut numbers = numbers;
+    numbers.find(is_it).unwrap()
+}
