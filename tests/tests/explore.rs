@@ -349,7 +349,11 @@ impl World {
                 self.known.get_mut(&child).unwrap().cut = true;
             }
             What::Delete(_) if answer.as_ref().is_none_or(|answer| answer.error().is_none()) => {
-                self.doomed.extend(self.known[&on].container);
+                match self.known[&on].container {
+                    // One that was looked up may be any.
+                    Some(0) => self.doomed.extend(0..=self.containers),
+                    container => self.doomed.extend(container),
+                }
             }
             _ => {}
         }

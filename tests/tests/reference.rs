@@ -1,0 +1,852 @@
+//! 64 clients against a naive model of what must come of each call: maps and recursion, written from the documents, with
+//! no line of the server's in it.
+//!
+//! A seed that fails is made as short as it gets and printed as a script for [`scripts`]. By default 20,000 operations;
+//! `BAILIWICK_SIMULATE=1000000` does that
+//! many, `BAILIWICK_SEED=7` follows another seed.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test says no by panicking")]
+
+use bailiwick_kernel_glue::ReplyToken;
+use bailiwick_kernel_glue::model::{Directory, Model};
+use bailiwick_protocol::error::{ErrorReply, RefusalCode};
+use bailiwick_protocol::id::{Badge, GrantHandle};
+use bailiwick_protocol::message::*;
+use bailiwick_protocol::op::ObjectKind;
+use bailiwick_protocol::rights::Rights;
+use bailiwick_server::{Leftover, Limits};
+use bailiwick_tests::desk::{Answer, Desk, bundle};
+use std::collections::{BTreeMap, BTreeSet};
+
+const CLIENTS: usize = 64;
+const HOLDS: usize = 8;
+
+/// What one client does: which, on which of its capabilities, what, and a number that says how.
+#[derive(Clone, Copy, Debug)]
+struct Do(u8, u8, Verb, u16);
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum Verb {
+    Derive,
+    DeriveOnce,
+    Revoke,
+    RevokeOne,
+    Drop,
+    Close,
+    Hand,
+    Create,
+    Lookup,
+    Delegate,
+    List,
+    Usage,
+    Describe,
+    State,
+    Start,
+    Kill,
+    Pause,
+    Resume,
+    Wait,
+    Delete,
+    DeleteForce,
+}
+use Verb as V;
+
+const VERBS: [(Verb, usize); 21] = [
+    (V::Derive, 16),
+    (V::DeriveOnce, 4),
+    (V::Revoke, 1),
+    (V::RevokeOne, 6),
+    (V::Drop, 3),
+    (V::Close, 5),
+    (V::Hand, 20),
+    (V::Create, 24),
+    (V::Lookup, 14),
+    (V::Delegate, 5),
+    (V::List, 4),
+    (V::Usage, 4),
+    (V::Describe, 8),
+    (V::State, 8),
+    (V::Start, 30),
+    (V::Kill, 4),
+    (V::Pause, 20),
+    (V::Resume, 30),
+    (V::Wait, 6),
+    (V::Delete, 8),
+    (V::DeleteForce, 3),
+];
+
+/// What must come of a call.
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum Outcome {
+    Done,
+    Minted,
+    Refused(RefusalCode),
+    Waits,
+    Described(ObjectKind, Rights, u16, Option<u32>),
+    Used(u32, u32),
+    Listed(Vec<(String, Status)>),
+    Is(Status),
+    Ended(Exit),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum Thing {
+    Factory(u32),
+    Container(u32),
+}
+
+#[derive(Clone, Debug)]
+struct Cap {
+    parent: Option<u32>,
+    thing: Thing,
+    rights: Rights,
+    uses: Option<u32>,
+    held: bool,
+}
+
+#[derive(Clone, Debug)]
+struct Maker {
+    parent: Option<u32>,
+    containers: u32,
+    factories: u32,
+    grants: u32,
+}
+
+#[derive(Clone, Debug)]
+struct Made {
+    maker: u32,
+    id: String,
+    status: Status,
+    /// A signal 9 came while it was paused.
+    doomed: bool,
+}
+
+/// The naive model.
+#[derive(Clone, Debug, Default)]
+struct Naive {
+    caps: BTreeMap<u32, Cap>,
+    makers: BTreeMap<u32, Maker>,
+    boxes: BTreeMap<u32, Made>,
+    /// Waiting calls: the capability, and whose call.
+    waits: Vec<(u32, ReplyToken)>,
+    answered: BTreeMap<ReplyToken, Outcome>,
+    next: u32,
+}
+
+impl Naive {
+    fn new(containers: u32, factories: u32, grants: u32) -> Naive {
+        let mut naive = Naive::default();
+        naive.makers.insert(0, Maker { parent: None, containers, factories: factories - 1, grants });
+        let rights = Rights::FACTORY;
+        naive.caps.insert(0, Cap { parent: None, thing: Thing::Factory(0), rights, uses: None, held: true });
+        naive.next = 1;
+        naive
+    }
+
+    fn number(&mut self) -> u32 {
+        self.next += 1;
+        self.next - 1
+    }
+
+    fn chain(&self, cap: u32) -> Vec<u32> {
+        let mut chain = vec![cap];
+        while let Some(parent) = self.caps.get(&chain[chain.len() - 1]).and_then(|cap| cap.parent) {
+            chain.push(parent);
+        }
+        chain
+    }
+
+    fn live(&self, cap: u32) -> bool {
+        self.caps.get(&cap).is_some_and(|c| c.held)
+            && self.chain(cap).iter().all(|c| self.caps.get(c).is_some_and(|c| c.uses != Some(0)))
+    }
+
+    fn makers_above(&self, maker: u32) -> Vec<u32> {
+        let mut chain = vec![maker];
+        while let Some(parent) = self.makers[&chain[chain.len() - 1]].parent {
+            chain.push(parent);
+        }
+        chain
+    }
+
+    fn maker_of(&self, thing: Thing) -> u32 {
+        match thing {
+            Thing::Factory(maker) => maker,
+            Thing::Container(container) => self.boxes[&container].maker,
+        }
+    }
+
+    /// Counted from nothing: containers, factories and capabilities below a factory.
+    fn used(&self, maker: u32) -> (u32, u32, u32) {
+        let below = |m: u32| self.makers_above(m).contains(&maker);
+        let containers = self.boxes.values().filter(|b| below(b.maker)).count();
+        let factories = self.makers.keys().filter(|m| **m != maker && below(**m)).count();
+        let caps = self.caps.values().filter(|cap| below(self.maker_of(cap.thing))).count();
+        (containers as u32, factories as u32, caps as u32)
+    }
+
+    fn room(&self, maker: u32, containers: u32, factories: u32, grants: u32) -> bool {
+        self.makers_above(maker).iter().all(|m| {
+            let (used, max) = (self.used(*m), &self.makers[m]);
+            (containers == 0 || used.0 + containers <= max.containers)
+                && (factories == 0 || used.1 + factories <= max.factories)
+                && (grants == 0 || used.2 + grants <= max.grants)
+        })
+    }
+
+    fn add(&mut self, parent: u32, thing: Thing, mask: Rights, uses: Option<u32>) -> Result<u32, Outcome> {
+        if !self.room(self.maker_of(thing), 0, 0, 1) {
+            return Err(Outcome::Refused(RefusalCode::Quota));
+        }
+        if self.chain(parent).len() > 64 {
+            return Err(Outcome::Refused(RefusalCode::Full));
+        }
+        let rights = self.caps[&parent].rights & mask;
+        let cap = self.number();
+        self.caps.insert(cap, Cap { parent: Some(parent), thing, rights, uses, held: true });
+        Ok(cap)
+    }
+
+    /// A capability and everything derived from it is there no more.
+    fn erase(&mut self, cap: u32) {
+        let below: Vec<u32> =
+            self.caps.iter().filter(|(_, c)| c.parent == Some(cap)).map(|(n, _)| *n).collect();
+        below.into_iter().for_each(|child| self.erase(child));
+        self.caps.remove(&cap);
+        self.end_waits(|c| c == cap, Outcome::Refused(RefusalCode::Revoked));
+    }
+
+    fn end_waits(&mut self, which: impl Fn(u32) -> bool, outcome: Outcome) {
+        let (ended, rest) = std::mem::take(&mut self.waits).into_iter().partition(|(cap, _)| which(*cap));
+        self.waits = rest;
+        let ended: Vec<(u32, ReplyToken)> = ended;
+        self.answered.extend(ended.into_iter().map(|(_, token)| (token, outcome.clone())));
+    }
+
+    fn let_go(&mut self, cap: u32) {
+        self.end_waits(|c| c == cap, Outcome::Refused(RefusalCode::Revoked));
+        if let Some(cap) = self.caps.get_mut(&cap) {
+            cap.held = false;
+        }
+        self.tidy();
+    }
+
+    /// What nobody needs goes; containers of factories that nobody holds go to the nearest that somebody holds.
+    fn tidy(&mut self) {
+        loop {
+            let parents: BTreeSet<u32> = self.caps.values().filter_map(|cap| cap.parent).collect();
+            let before = self.caps.len();
+            self.caps.retain(|n, cap| cap.held || parents.contains(n));
+            if self.caps.len() == before {
+                break;
+            }
+        }
+        let on = |caps: &BTreeMap<u32, Cap>, m: u32, held: bool| {
+            caps.values().any(|cap| cap.thing == Thing::Factory(m) && (cap.held || !held))
+        };
+        let moved: Vec<(u32, u32)> = self.boxes.iter().map(|(n, b)| (*n, b.maker)).collect();
+        for (container, maker) in moved {
+            let heir = self.makers_above(maker).into_iter().find(|m| on(&self.caps, *m, true)).unwrap_or(0);
+            self.boxes.get_mut(&container).unwrap().maker = heir;
+        }
+        loop {
+            let needed: BTreeSet<u32> = self
+                .makers
+                .values()
+                .filter_map(|m| m.parent)
+                .chain(self.boxes.values().map(|b| b.maker))
+                .chain([0])
+                .collect();
+            let before = self.makers.len();
+            let caps = &self.caps;
+            self.makers.retain(|m, _| needed.contains(m) || on(caps, *m, false));
+            if self.makers.len() == before {
+                return;
+            }
+        }
+    }
+
+    fn stop(&mut self, container: u32) {
+        let found = self.boxes.get_mut(&container).unwrap();
+        (found.status, found.doomed) = (Status::Stopped, false);
+        let caps = self.caps.clone();
+        let on_it = |cap: u32| caps[&cap].thing == Thing::Container(container);
+        self.end_waits(on_it, Outcome::Ended(Exit::Signal(9)));
+    }
+
+    /// What comes of a call; `on` is a capability, which may have ended, and `child` the one that a handle names.
+    fn call(
+        &mut self,
+        on: u32,
+        verb: Verb,
+        how: u16,
+        child: Option<u32>,
+        token: ReplyToken,
+    ) -> (Outcome, Option<u32>) {
+        match self.try_call(on, verb, how, child, token) {
+            Ok(found) => found,
+            Err(refused) => (refused, None),
+        }
+    }
+
+    fn try_call(
+        &mut self,
+        on: u32,
+        verb: Verb,
+        how: u16,
+        child: Option<u32>,
+        token: ReplyToken,
+    ) -> Result<(Outcome, Option<u32>), Outcome> {
+        let refuse = |code| Err(Outcome::Refused(code));
+        if !self.live(on) {
+            return refuse(RefusalCode::NotFound);
+        }
+        let Cap { thing, rights, .. } = self.caps[&on];
+        let (for_factory, needed) = needs(verb);
+        if for_factory.is_some_and(|factory| factory != matches!(thing, Thing::Factory(_))) {
+            return refuse(RefusalCode::WrongKind);
+        }
+        if !rights.contains(needed) {
+            return refuse(RefusalCode::Rights);
+        }
+        if !needed.is_empty() {
+            for cap in self.chain(on) {
+                let uses = &mut self.caps.get_mut(&cap).unwrap().uses;
+                *uses = uses.map(|uses| uses - 1);
+            }
+        }
+        let done = Ok((Outcome::Done, None));
+        match (verb, thing) {
+            (V::Derive, _) => Ok((Outcome::Minted, Some(self.add(on, thing, mask(how), None)?))),
+            (V::DeriveOnce, _) => {
+                let uses = Some(u32::from(how % 4) + 1);
+                Ok((Outcome::Minted, Some(self.add(on, thing, Rights::all(), uses)?)))
+            }
+            (V::Revoke, _) => {
+                let below: Vec<u32> =
+                    self.caps.iter().filter(|(_, c)| c.parent == Some(on)).map(|(n, _)| *n).collect();
+                below.into_iter().for_each(|child| self.erase(child));
+                self.tidy();
+                done
+            }
+            (V::RevokeOne, _) => {
+                match child.filter(|c| self.caps.get(c).is_some_and(|c| c.parent == Some(on))) {
+                    Some(child) => {
+                        self.erase(child);
+                        self.tidy();
+                        done
+                    }
+                    None => refuse(RefusalCode::NotFound),
+                }
+            }
+            (V::Drop, _) => {
+                self.let_go(on);
+                done
+            }
+            (V::Describe, Thing::Factory(maker)) => {
+                let left = self.makers[&maker].containers - self.used(maker).0;
+                let depth = self.chain(on).len() as u16 - 1;
+                Ok((Outcome::Described(ObjectKind::Factory, rights, depth, Some(left)), None))
+            }
+            (V::Describe, Thing::Container(_)) => {
+                let depth = self.chain(on).len() as u16 - 1;
+                Ok((Outcome::Described(ObjectKind::Container, rights, depth, None), None))
+            }
+            (_, Thing::Factory(maker)) => self.on_factory(on, maker, verb, how),
+            (_, Thing::Container(container)) => self.on_container(on, container, verb, token),
+        }
+    }
+
+    fn on_factory(
+        &mut self,
+        on: u32,
+        maker: u32,
+        verb: Verb,
+        how: u16,
+    ) -> Result<(Outcome, Option<u32>), Outcome> {
+        let refuse = |code| Err(Outcome::Refused(code));
+        match verb {
+            V::Create => {
+                let id = self.id_for(maker, how);
+                if self.boxes.values().any(|b| b.maker == maker && b.id == id) {
+                    return refuse(RefusalCode::Exists);
+                }
+                if !self.room(maker, 1, 0, 1) {
+                    return refuse(RefusalCode::Quota);
+                }
+                let container = self.number();
+                let made = Made { maker, id, status: Status::Created, doomed: false };
+                self.boxes.insert(container, made);
+                match self.add(on, Thing::Container(container), Rights::CONTAINER, None) {
+                    Ok(cap) => Ok((Outcome::Minted, Some(cap))),
+                    Err(refused) => {
+                        self.boxes.remove(&container);
+                        Err(refused)
+                    }
+                }
+            }
+            V::Lookup => {
+                let id = self.known_id(how);
+                let found = self.boxes.iter().find(|(_, b)| b.maker == maker && Some(&b.id) == id.as_ref());
+                let Some((container, _)) = found else { return refuse(RefusalCode::NotFound) };
+                let container = *container;
+                let cap = self.add(on, Thing::Container(container), mask(how) & Rights::CONTAINER, None)?;
+                Ok((Outcome::Minted, Some(cap)))
+            }
+            V::Delegate => {
+                if self.makers_above(maker).len() >= 32 {
+                    return refuse(RefusalCode::Full);
+                }
+                if !self.room(maker, 0, 1, 1) {
+                    return refuse(RefusalCode::Quota);
+                }
+                let above = self.makers[&maker].clone();
+                let containers = u32::from(how % 9).min(above.containers);
+                let below = Maker {
+                    parent: Some(maker),
+                    containers,
+                    factories: (containers + 1).min(above.factories),
+                    grants: (64 * (containers + 1)).min(above.grants),
+                };
+                let new = self.number();
+                self.makers.insert(new, below);
+                match self.add(on, Thing::Factory(new), mask(how), None) {
+                    Ok(cap) => Ok((Outcome::Minted, Some(cap))),
+                    Err(refused) => {
+                        self.makers.remove(&new);
+                        Err(refused)
+                    }
+                }
+            }
+            V::List => {
+                let mut rows: Vec<(String, Status)> = self
+                    .boxes
+                    .values()
+                    .filter(|b| b.maker == maker)
+                    .map(|b| (b.id.clone(), b.status))
+                    .collect();
+                rows.sort_by(|a, b| a.0.cmp(&b.0));
+                rows.truncate(PAGE_ROWS);
+                Ok((Outcome::Listed(rows), None))
+            }
+            V::Usage => Ok((Outcome::Used(self.used(maker).0, self.makers[&maker].containers), None)),
+            other => panic!("{other:?} on a factory"),
+        }
+    }
+
+    fn on_container(
+        &mut self,
+        on: u32,
+        container: u32,
+        verb: Verb,
+        token: ReplyToken,
+    ) -> Result<(Outcome, Option<u32>), Outcome> {
+        use Status as S;
+        let refuse = |code| Err(Outcome::Refused(code));
+        let status = self.boxes[&container].status;
+        let set = |naive: &mut Naive, status| {
+            naive.boxes.get_mut(&container).unwrap().status = status;
+            Ok((Outcome::Done, None))
+        };
+        match (verb, status) {
+            (V::State, _) => Ok((Outcome::Is(status), None)),
+            (V::Start, S::Created) | (V::Resume, S::Paused) => {
+                let done = set(self, S::Running);
+                if self.boxes[&container].doomed {
+                    self.stop(container);
+                }
+                done
+            }
+            (V::Pause, S::Running) => set(self, S::Paused),
+            (V::Kill, S::Paused) => {
+                self.boxes.get_mut(&container).unwrap().doomed = true;
+                Ok((Outcome::Done, None))
+            }
+            (V::Kill, S::Created | S::Running) => {
+                self.stop(container);
+                Ok((Outcome::Done, None))
+            }
+            (V::Wait, S::Stopped) => Ok((Outcome::Ended(Exit::Signal(9)), None)),
+            (V::Wait, _) if self.waits.iter().filter(|(cap, _)| *cap == on).count() >= 16 => {
+                refuse(RefusalCode::Full)
+            }
+            (V::Wait, _) => {
+                self.waits.push((on, token));
+                Ok((Outcome::Waits, None))
+            }
+            (V::Delete, S::Running | S::Paused) => refuse(RefusalCode::Running),
+            (V::Delete, S::Stopped) | (V::DeleteForce, _) => {
+                let caps = self.caps.clone();
+                let on_it = |cap: u32| caps[&cap].thing == Thing::Container(container);
+                self.end_waits(on_it, Outcome::Refused(RefusalCode::Gone));
+                self.caps.retain(|_, cap| cap.thing != Thing::Container(container));
+                self.boxes.remove(&container);
+                self.tidy();
+                Ok((Outcome::Done, None))
+            }
+            _ => refuse(RefusalCode::State),
+        }
+    }
+
+    /// An id that is taken in this factory, or one that nobody has.
+    fn id_for(&self, maker: u32, how: u16) -> String {
+        let taken: Vec<&String> = self.boxes.values().filter(|b| b.maker == maker).map(|b| &b.id).collect();
+        match taken.get(usize::from(how) % 40) {
+            Some(id) => (*id).clone(),
+            None => format!("c{}", self.next),
+        }
+    }
+
+    /// An id that somebody has.
+    fn known_id(&self, how: u16) -> Option<String> {
+        let all: Vec<&String> = self.boxes.values().map(|b| &b.id).collect();
+        all.get(usize::from(how) % all.len().max(1)).map(|id| (*id).clone())
+    }
+}
+
+/// What a verb may be sent to (true: factories only, false: containers only) and the rights it needs.
+fn needs(verb: Verb) -> (Option<bool>, Rights) {
+    match verb {
+        V::Derive | V::DeriveOnce | V::Revoke | V::RevokeOne => (None, Rights::DERIVE),
+        V::Drop | V::Close | V::Hand | V::Describe => (None, Rights::empty()),
+        V::Create => (Some(true), Rights::CREATE),
+        V::Lookup | V::List => (Some(true), Rights::LIST),
+        V::Delegate => (Some(true), Rights::DELEGATE),
+        V::Usage => (Some(true), Rights::empty()),
+        V::State => (Some(false), Rights::INSPECT),
+        V::Start => (Some(false), Rights::START),
+        V::Kill => (Some(false), Rights::SIGNAL),
+        V::Pause | V::Resume => (Some(false), Rights::PAUSE),
+        V::Wait => (Some(false), Rights::OBSERVE),
+        V::Delete | V::DeleteForce => (Some(false), Rights::DELETE),
+    }
+}
+
+fn mask(how: u16) -> Rights {
+    if how.is_multiple_of(3) {
+        Rights::from_bits_truncate(u32::from(how).wrapping_mul(2_654_435))
+    } else {
+        Rights::all()
+    }
+}
+
+/// The server and the naive model, side by side.
+struct World {
+    desk: Desk,
+    naive: Naive,
+    /// By the naive model's number.
+    badges: BTreeMap<u32, Badge>,
+    handles: BTreeMap<u32, GrantHandle>,
+    holds: Vec<Vec<u32>>,
+    bundle: Directory,
+    done: BTreeMap<Verb, u32>,
+}
+
+impl World {
+    fn new() -> World {
+        let limits = Limits { containers: 200, factories: 60, processes: 60 };
+        let desk = Desk::new(Model::new(1), limits);
+        let naive = Naive::new(200, 60, 1 << 17);
+        let mut holds = vec![vec![]; CLIENTS];
+        holds[0].push(0);
+        let badges = BTreeMap::from([(0, desk.root)]);
+        let bundle = bundle(&["sleep", "1000000"]);
+        World { desk, naive, badges, handles: BTreeMap::new(), holds, bundle, done: BTreeMap::new() }
+    }
+
+    /// Does one thing on both sides.
+    ///
+    /// # Errors
+    /// Where they disagree, in words.
+    fn step(&mut self, Do(client, pick, verb, how): Do) -> Result<(), String> {
+        let client = usize::from(client) % CLIENTS;
+        let holds = self.holds[client].len();
+        if holds == 0 {
+            // The one who holds the first capability lets it have something.
+            let verb = [V::Derive, V::Delegate, V::Create, V::Lookup, V::Create][usize::from(pick) % 5];
+            return self.call(client, 0, verb, how);
+        }
+        let at = usize::from(pick) % holds;
+        let on = self.holds[client][at];
+        // Who holds the first capability keeps it.
+        let first = on == 0;
+        match verb {
+            V::Close | V::Drop if first => return Ok(()),
+            V::Revoke if first && !how.is_multiple_of(200) => return Ok(()),
+            V::Hand if first => return Ok(()),
+            V::Hand => {
+                self.holds[client].swap_remove(at);
+                let to = usize::from(how) % CLIENTS;
+                if self.holds[to].len() < HOLDS {
+                    self.holds[to].push(on);
+                    return Ok(());
+                }
+                return self.close(on);
+            }
+            V::Close => {
+                self.holds[client].swap_remove(at);
+                return self.close(on);
+            }
+            _ => {}
+        }
+        self.call(client, on, verb, how)
+    }
+
+    fn close(&mut self, cap: u32) -> Result<(), String> {
+        self.desk.close(self.badges[&cap]);
+        if self.naive.caps.get(&cap).is_some_and(|cap| cap.held) {
+            self.naive.let_go(cap);
+        }
+        self.settle()
+    }
+
+    fn call(&mut self, client: usize, on: u32, verb: Verb, how: u16) -> Result<(), String> {
+        let handles: Vec<(u32, GrantHandle)> =
+            self.handles.iter().map(|(cap, handle)| (*cap, *handle)).collect();
+        let own = |cap: &u32| self.naive.caps.get(cap).is_some_and(|cap| cap.parent == Some(on));
+        let child = match verb {
+            V::RevokeOne => {
+                let known: Vec<u32> = handles.iter().map(|(cap, _)| *cap).filter(own).collect();
+                known.get(usize::from(how) % known.len().max(1)).copied()
+            }
+            _ => None,
+        };
+        let id = match (verb, self.naive.caps.get(&on).map(|cap| cap.thing)) {
+            (V::Create, Some(Thing::Factory(maker))) => self.naive.id_for(maker, how),
+            (V::Lookup, _) => self.naive.known_id(how).unwrap_or_else(|| "nothing".into()),
+            _ => "x".into(),
+        };
+        let request = self.request(verb, how, &id, child);
+        let directory = (request.capabilities() > 0).then(|| self.bundle.clone());
+        let sent = self.desk.send(self.badges[&on], &request, directory.as_ref());
+        while self.desk.pump(Waiting::No).is_some() {}
+        let (expected, cap) = self.naive.call(on, verb, how, child, sent.token);
+        let answers = self.desk.answers(sent).to_vec();
+        self.desk.forget(sent);
+        let got = read(verb, &answers);
+        if got != expected {
+            return Err(format!("{request:?}: the server says {got:?}, the model {expected:?}"));
+        }
+        if !matches!(expected, Outcome::Refused(_)) {
+            *self.done.entry(verb).or_default() += 1;
+        }
+        if let (Some(cap), Some(badge)) = (cap, answers.first().and_then(|answer| answer.mint)) {
+            self.badges.insert(cap, badge);
+            if let Ok(reply) = answers[0].read::<DeriveReply>()
+                && matches!(verb, V::Derive | V::DeriveOnce)
+            {
+                self.handles.insert(cap, reply.handle);
+            }
+            if self.holds[client].len() < HOLDS {
+                self.holds[client].push(cap);
+            } else {
+                self.close(cap)?;
+            }
+        }
+        self.settle()
+    }
+
+    fn request<'a>(&self, verb: Verb, how: u16, id: &'a str, child: Option<u32>) -> Request<'a> {
+        match verb {
+            V::Derive => Request::Derive(Derive::new(mask(how))),
+            V::DeriveOnce => {
+                let uses = Some(u32::from(how % 4) + 1);
+                Request::Derive(Derive { uses, ..Derive::new(Rights::all()) })
+            }
+            V::Revoke => Request::Revoke,
+            V::RevokeOne => {
+                let handle = child.and_then(|cap| self.handles.get(&cap).copied()).unwrap_or(GrantHandle(1));
+                Request::RevokeOne(RevokeOne { path: GrantPath::new(&[handle]).unwrap() })
+            }
+            V::Create => Request::Create(Create { id, bundle: "/b", stdio: Stdio::Log }),
+            V::Lookup => Request::Lookup(Lookup { id, rights: mask(how) }),
+            V::Delegate => Request::Delegate(Delegate { rights: mask(how), containers: u32::from(how % 9) }),
+            V::List => Request::List(Page { from: 0 }),
+            V::Usage => Request::Usage,
+            V::Describe => Request::Describe,
+            V::State => Request::State,
+            V::Start => Request::Start,
+            V::Kill => Request::Signal(Signal { signal: 9, scope: Scope::First }),
+            V::Pause => Request::Pause,
+            V::Resume => Request::Resume,
+            V::Wait => Request::Wait,
+            V::Delete => Request::Delete(Delete { mode: DeleteMode::Stopped }),
+            V::DeleteForce => Request::Delete(Delete { mode: DeleteMode::Force }),
+            V::Drop | V::Close | V::Hand => Request::Drop,
+        }
+    }
+
+    /// Calls that waited got their answers, and the same number of everything is there.
+    fn settle(&mut self) -> Result<(), String> {
+        while self.desk.manager.leftover() == Leftover::Some || self.desk.pump(Waiting::No).is_some() {
+            self.desk.pump(Waiting::No);
+        }
+        let expected = std::mem::take(&mut self.naive.answered);
+        let mut got = BTreeMap::new();
+        for (token, answers) in self.desk.take_answers() {
+            got.insert(token, read(V::Wait, &answers));
+        }
+        if got != expected {
+            return Err(format!("late answers: the server gave {got:?}, the model {expected:?}"));
+        }
+        let counts = (self.desk.manager.grant_count(), self.desk.manager.container_count() as usize);
+        let naive = (self.naive.caps.len(), self.naive.boxes.len());
+        if counts != naive {
+            return Err(format!("grants and containers: the server has {counts:?}, the model {naive:?}"));
+        }
+        for holds in &mut self.holds {
+            // Dead ones are kept for a while, to be used.
+            if holds.len() == HOLDS {
+                let naive = &self.naive;
+                holds.retain(|cap| naive.caps.get(cap).is_some_and(|cap| cap.held));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn read(verb: Verb, answers: &[Answer]) -> Outcome {
+    let [answer] = answers else {
+        assert!(answers.is_empty(), "two answers to one call");
+        return Outcome::Waits;
+    };
+    match answer.error() {
+        Some(ErrorReply::Refusal(refusal)) => Outcome::Refused(refusal.code),
+        Some(error) => panic!("{error}"),
+        None if answer.mint.is_some() => Outcome::Minted,
+        None => match verb {
+            V::Describe => {
+                let told: Description = answer.read().unwrap();
+                Outcome::Described(told.kind, told.rights, told.depth, told.containers_left)
+            }
+            V::Usage => {
+                let told: Usage = answer.read().unwrap();
+                Outcome::Used(told.containers, told.containers_max)
+            }
+            V::List => {
+                let told: ListPage = answer.read().unwrap();
+                Outcome::Listed(
+                    told.rows.iter().map(|row| (row.id.as_str().to_owned(), row.status)).collect(),
+                )
+            }
+            V::State => Outcome::Is(answer.read::<State<'_>>().unwrap().status),
+            V::Wait => Outcome::Ended(answer.read().unwrap()),
+            _ => Outcome::Done,
+        },
+    }
+}
+
+/// Runs a script; where the two sides disagree, how many steps were done and what they say.
+fn run(script: &[Do]) -> Result<World, (usize, String)> {
+    let mut world = World::new();
+    for (at, step) in script.iter().enumerate() {
+        world.step(*step).map_err(|finding| (at, finding))?;
+        if at.is_multiple_of(1000) {
+            world.desk.manager.audit().map_err(|finding| (at, finding))?;
+        }
+    }
+    world.desk.manager.audit().map_err(|finding| (script.len(), finding))?;
+    Ok(world)
+}
+
+/// The shortest script found that fails, by leaving out ever smaller pieces.
+fn shorten(mut script: Vec<Do>, runs: usize) -> Vec<Do> {
+    let (mut size, mut left) = (script.len() / 2, runs);
+    while size > 0 && left > 0 {
+        let mut at = 0;
+        while at < script.len() && left > 0 {
+            left -= 1;
+            let mut shorter = script.clone();
+            shorter.drain(at..(at + size).min(script.len()));
+            match run(&shorter) {
+                Err((failed, _)) => {
+                    shorter.truncate(failed + 1);
+                    script = shorter;
+                }
+                Ok(_) => at += size,
+            }
+        }
+        size /= 2;
+    }
+    script
+}
+
+fn generate(seed: u64, count: usize) -> Vec<Do> {
+    let mut state = seed;
+    let mut random = move || {
+        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = state;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    };
+    let total: usize = VERBS.iter().map(|(_, weight)| weight).sum();
+    let verb = move |number: u64| {
+        let mut left = number as usize % total;
+        let found = VERBS.iter().find(|(_, weight)| match left.checked_sub(*weight) {
+            Some(rest) => {
+                left = rest;
+                false
+            }
+            None => true,
+        });
+        found.unwrap().0
+    };
+    (0..count)
+        .map(|n| {
+            let bits = random();
+            // The one with the first capability keeps the others supplied.
+            let client = if n % 8 == 0 { 0 } else { bits as u8 };
+            Do(client, (bits >> 8) as u8, verb(bits >> 32), (bits >> 16) as u16)
+        })
+        .collect()
+}
+
+fn simulate(seed: u64, count: usize) {
+    let script = generate(seed, count);
+    match run(&script) {
+        Ok(world) => {
+            println!("seed {seed}: {count} operations, succeeded: {:?}", world.done);
+            for (verb, _) in VERBS.iter().filter(|(verb, _)| !matches!(verb, V::Hand | V::Close)) {
+                let succeeded = world.done.get(verb).copied().unwrap_or(0);
+                assert!(
+                    succeeded as usize > count / 2000,
+                    "seed {seed}: {verb:?} succeeded {succeeded} times"
+                );
+            }
+        }
+        Err((at, finding)) => {
+            let short = shorten(script[..=at].to_vec(), 400);
+            let told = run(&short).err().map_or(finding.clone(), |(_, finding)| finding);
+            let lines: Vec<String> =
+                short.iter().map(|Do(c, p, v, h)| format!("    Do({c}, {p}, V::{v:?}, {h}),")).collect();
+            panic!("seed {seed}, step {at}: {finding}\nin short: {told}\n&[\n{}\n],", lines.join("\n"));
+        }
+    }
+}
+
+#[test]
+fn sixty_four_clients_get_what_the_naive_model_says() {
+    let count = std::env::var("BAILIWICK_SIMULATE").ok().and_then(|text| text.parse().ok()).unwrap_or(20_000);
+    let seed = std::env::var("BAILIWICK_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(1);
+    simulate(seed, count);
+}
+
+/// Scripts that failed once, as they were printed.
+const SCRIPTS: &[&[Do]] = &[&[
+    // A container whose factory nobody holds goes to the heir, and its capabilities with it.
+    Do(0, 0, V::Delegate, 4),
+    Do(0, 1, V::Create, 40),
+    Do(0, 1, V::Close, 0),
+    Do(0, 0, V::List, 0),
+    Do(0, 1, V::Start, 0),
+    Do(0, 1, V::Describe, 0),
+]];
+
+#[test]
+fn scripts() {
+    for script in SCRIPTS {
+        if let Err((at, finding)) = run(script) {
+            panic!("step {at}: {finding}");
+        }
+    }
+}
