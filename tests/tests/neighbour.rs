@@ -94,7 +94,7 @@ fn step(n: usize, handles: &[GrantHandle]) -> (usize, Request<'static>) {
         5 => return (0, Request::Delegate(Delegate { rights: ALL, containers: 2 })),
         6 | 7 => Request::Derive(Derive { uses: (n % 4 == 3).then_some(2), ..Derive::new(ALL) }),
         8 => Request::RevokeOne(RevokeOne { path: GrantPath::new(&[handle]).unwrap() }),
-        9 if n % 5 == 0 => Request::Revoke,
+        9 if n.is_multiple_of(5) => Request::Revoke,
         10 => Request::Describe,
         11 => Request::Start,
         12 => Request::State,
@@ -106,15 +106,15 @@ fn step(n: usize, handles: &[GrantHandle]) -> (usize, Request<'static>) {
         19 => Request::Logs(Logs { cursor: 0, waiting }),
         20 => return (0, Request::Events(Events { cursor: Some(0), waiting: Waiting::No })),
         21 => Request::Signal(Signal { signal: 9, scope: Scope::First }),
-        22 => {
-            Request::Delete(Delete { mode: if n % 3 == 0 { DeleteMode::Force } else { DeleteMode::Stopped } })
-        }
+        22 => Request::Delete(Delete {
+            mode: if n.is_multiple_of(3) { DeleteMode::Force } else { DeleteMode::Stopped },
+        }),
         23 => Request::Sync,
         24 => Request::Wait,
         25 => return (0, Request::Plan(page)),
         26 => Request::PivotRoot,
         27 => Request::Annotation(Annotation { index: 0 }),
-        28 if n % 2 == 0 => Request::Drop,
+        28 if n.is_multiple_of(2) => Request::Drop,
         _ => Request::Hello(Hello { version_min: 1, version_max: 1 }),
     };
     (n * 7 % 23, request)
