@@ -1,7 +1,7 @@
 //! The command line. Names and meanings are those of runc, so that its callers need not learn others.
 
 use crate::failure::LogFormat;
-use crate::spawn::MONITOR;
+use crate::spawn::{MONITOR, STAND_IN};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -73,13 +73,17 @@ pub(crate) struct Exec {
     /// Return once the program runs.
     #[arg(short, long)]
     pub(crate) detach: bool,
-    /// File that the process's number is written to.
+    /// File with the process as config.json would have it, instead of program and options.
+    #[arg(short, long, conflicts_with_all = ["env", "cwd", "user", "args"])]
+    pub(crate) process: Option<PathBuf>,
+    /// File that the process's number is written to. With --detach it is that of a process which ends as the program
+    /// does, for whoever adopts it to wait for.
     #[arg(long)]
     pub(crate) pid_file: Option<PathBuf>,
     /// The container's id.
     pub(crate) id: String,
     /// The program and its arguments.
-    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    #[arg(required_unless_present = "process", trailing_var_arg = true, allow_hyphen_values = true)]
     pub(crate) args: Vec<String>,
 }
 
@@ -162,6 +166,8 @@ pub(crate) enum Command {
         #[arg(short, long)]
         force: bool,
     },
+    #[command(name = STAND_IN, hide = true)]
+    StandIn,
     #[command(name = MONITOR, hide = true)]
     Monitor {
         id: String,

@@ -51,6 +51,12 @@ impl SocketChannel {
     }
 }
 
+impl From<SocketChannel> for OwnedFd {
+    fn from(channel: SocketChannel) -> Self {
+        channel.socket
+    }
+}
+
 /// Whether the request hands over this command's own streams.
 fn takes_streams(frame: &[u8]) -> bool {
     match Request::decode(frame) {

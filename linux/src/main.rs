@@ -44,6 +44,7 @@ fn carry_out(global: &Global, command: Command) -> Result<u8, Failure> {
         Command::Resume { id } => command::resume(root, &id)?,
         Command::Wait { id } => return command::wait(root, &id),
         Command::Delete { id, force } => command::delete(root, &id, force)?,
+        Command::StandIn => return command::stand_in(),
         Command::Monitor { id, adopted } => {
             monitor::main(&id, if adopted { Reaper::Parent } else { Reaper::Server })?;
         }

@@ -4,10 +4,10 @@ use crate::channel::SocketChannel;
 use crate::failure::Failure;
 use crate::state_directory::Root;
 use crate::wire;
-use bailiwick_client::Factory;
+use bailiwick_client::{Factory, Process};
 use bailiwick_kernel_glue::linux::own_program;
 use bailiwick_protocol::id::ContainerId;
-use rustix::fd::{AsFd, AsRawFd, BorrowedFd};
+use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
@@ -26,6 +26,25 @@ pub(crate) enum Stay {
 
 /// Told to a monitor whose container is to be the child of its parent.
 pub(crate) const ADOPTED: &str = "--adopted";
+
+/// The subcommand that ends as a process of `exec --detach` does; not for people.
+pub(crate) const STAND_IN: &str = "stand-in";
+
+/// Starts a process that ends as the one behind this capability does. Gives its number.
+pub(crate) fn stand_in(process: Process<SocketChannel>) -> Result<u32, Failure> {
+    let program = own_program().map_err(|fault| Failure::about("start the process's stand-in", fault))?;
+    let child = Command::new(path_of(program.as_fd()))
+        .arg0("bailiwick")
+        .arg(STAND_IN)
+        .env_clear()
+        .current_dir("/")
+        .stdin(OwnedFd::from(process.into_channel()))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .map_err(|error| Failure::about("start the process's stand-in", error))?;
+    Ok(child.id())
+}
 
 /// By descriptor, so that nothing is resolved a second time.
 fn path_of(fd: BorrowedFd<'_>) -> String {

@@ -251,6 +251,28 @@ fn a_caller_that_adopts_orphans_reaps_the_container_and_its_status_is_known_to_b
 }
 
 #[test]
+fn a_detached_exec_from_a_file_ends_for_its_adopter_as_its_program_does() {
+    rustix::process::set_child_subreaper(Some(rustix::process::getpid())).unwrap();
+    let (home, bundle) = (Home::new(), script(READY));
+    let id = home.id("file");
+    home.start(&bundle, &id).next();
+    let (file, pid) = (bundle.path().join("process"), bundle.path().join("pid"));
+    let mut process = bundle.config["process"].clone();
+    process["args"] = json!(["sh", "-c", "pwd; read line; exit 9"]);
+    process["cwd"] = "/tmp".into();
+    fs::write(&file, process.to_string()).unwrap();
+    let exec = ["exec", "--detach", "--process", path(&file), "--pid-file", path(&pid), &id];
+    let (status, mut lines, errors) = home.detached(&exec);
+    assert_eq!((status, lines.next().as_str()), (Some(0), "/tmp"), "{errors}");
+    let number = rustix::process::Pid::from_raw(fs::read_to_string(&pid).unwrap().parse().unwrap());
+    let ended = rustix::process::waitpid(number, rustix::process::WaitOptions::empty()).unwrap().unwrap().1;
+    assert_eq!(ended.exit_status(), Some(9));
+    process["capabilities"]["bounding"] = json!([]);
+    fs::write(&file, process.to_string()).unwrap();
+    assert!(home.refused(&exec).contains("capabilities: is not that of the container"));
+}
+
+#[test]
 fn what_a_killed_monitor_leaves_is_told_and_removed_by_force() {
     let (home, bundle) = (Home::new(), script(READY));
     let id = home.id("killed");

@@ -1,31 +1,69 @@
 //! `exec`: a further program in a running container.
 
+use super::process_file::{self, ProcessFile};
 use super::waiting::{Signals, wait_passing_signals};
-use super::{about, open, write_pid_file};
+use super::{Container, about, open, write_pid_file};
 use crate::arguments;
+use crate::channel::SocketChannel;
 use crate::failure::Failure;
+use crate::spawn;
 use bailiwick_protocol::message::{Exec, Scope, Stdio};
 use bailiwick_protocol::rights::Rights;
 use std::path::Path;
+
+type Process = bailiwick_client::Process<SocketChannel>;
 
 const SIGKILL: u8 = 9;
 
 /// Gives the program's status, or 0 if detached.
 pub(crate) fn exec(root: &Path, exec: &arguments::Exec) -> Result<u8, Failure> {
-    let user = exec.user.as_deref().map(user).transpose()?;
-    let (args, env) = (run_of(&exec.args)?, run_of(&exec.env)?);
     let signals = if exec.detach { None } else { Some(Signals::catch()?) };
-    let container = open(root, &exec.id, Rights::EXEC | Rights::OBSERVE | Rights::SIGNAL | Rights::DERIVE)?;
-    let cwd = exec.cwd.as_deref();
+    let rights = Rights::INSPECT | Rights::EXEC | Rights::OBSERVE | Rights::SIGNAL | Rights::DERIVE;
+    let container = open(root, &exec.id, rights)?;
+    let wanted = wanted(&container, exec)?;
+    let (args, env) = (run_of(&wanted.args)?, run_of(&wanted.env)?);
+    let (cwd, user) = (wanted.cwd.as_deref(), wanted.user);
     let request = Exec { args: &args, env: &env, cwd, user, stdio: Stdio::Inherit };
     let (started, process) = container.exec(request).map_err(about(&exec.id))?;
-    if let Some(file) = &exec.pid_file {
-        write_pid_file(file, started.pid).inspect_err(|_| {
-            // The first failure is the one to be told.
-            let _ = process.signal(SIGKILL, Scope::First);
-        })?;
+    let Some(file) = &exec.pid_file else {
+        return signals.map_or(Ok(0), |signals| wait_passing_signals(&process, signals));
+    };
+    // The first failure is the one to be told.
+    let undo = |process: &Process| drop(process.signal(SIGKILL, Scope::First));
+    match signals {
+        Some(signals) => {
+            write_pid_file(file, started.pid).inspect_err(|_| undo(&process))?;
+            wait_passing_signals(&process, signals)
+        }
+        None => {
+            let ours = process.derive(Rights::SIGNAL)?;
+            let stand_in = spawn::stand_in(process);
+            stand_in.and_then(|pid| write_pid_file(file, pid)).inspect_err(|_| undo(&ours))?;
+            Ok(0)
+        }
     }
-    signals.map_or(Ok(0), |signals| wait_passing_signals(&process, signals))
+}
+
+/// What to run: from the file, or from the command line.
+fn wanted(container: &Container, exec: &arguments::Exec) -> Result<ProcessFile, Failure> {
+    let Some(file) = &exec.process else {
+        let (args, env, cwd) = (exec.args.clone(), exec.env.clone(), exec.cwd.clone());
+        let user = exec.user.as_deref().map(user).transpose()?;
+        return Ok(ProcessFile { args, env, cwd, user });
+    };
+    let mut text = String::new();
+    container.state_json(&mut text).map_err(about(&exec.id))?;
+    let state: serde_json::Value = serde_json::from_str(&text)?;
+    let bundle = state.get("bundle").and_then(serde_json::Value::as_str).unwrap_or_default();
+    process_file::read(file, Path::new(bundle))
+}
+
+/// Ends as the process does whose capability is standard input; passes signals on.
+pub(crate) fn stand_in() -> Result<u8, Failure> {
+    let signals = Signals::catch()?;
+    let socket = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3)?;
+    let _ = rustix::process::setsid();
+    wait_passing_signals(&Process::new(SocketChannel::new(socket)), signals)
 }
 
 /// Strings as the protocol has them: each ended by a NUL.

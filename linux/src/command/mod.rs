@@ -4,12 +4,13 @@ mod change;
 mod create;
 mod exec;
 mod plan;
+mod process_file;
 mod show;
 mod waiting;
 
 pub(crate) use change::{delete, kill, pause, resume, start, wait};
 pub(crate) use create::{create, run};
-pub(crate) use exec::exec;
+pub(crate) use exec::{exec, stand_in};
 pub(crate) use plan::plan;
 pub(crate) use show::{list, ps, state};
 
