@@ -28,6 +28,7 @@ use bailiwick_protocol::channel::{Channel, ReplyBuffer};
 use bailiwick_protocol::error::{Refusal, RefusalCode};
 use bailiwick_protocol::id::GrantHandle;
 use bailiwick_protocol::message::*;
+use bailiwick_protocol::quota::Quota;
 use bailiwick_protocol::rights::Rights;
 use bailiwick_protocol::{VERSION_MAX, VERSION_MIN};
 use call::{call, call_for_capability, done};
@@ -196,12 +197,17 @@ impl<C: Channel> Factory<C> {
         call(&self.channel, Request::Plan(page), Some(directory), &mut ReplyBuffer::default()).map(read)
     }
 
-    /// A sub-factory with at most these rights and containers.
+    /// A sub-factory with at most these rights, this quota and, if one is given, this policy (its text).
     ///
     /// # Errors
-    /// [`CallError`].
-    pub fn delegate(&self, rights: Rights, containers: u32) -> Result<Self, CallError<C::Error>> {
-        let request = Request::Delegate(Delegate { rights, containers });
+    /// [`CallError`]; a refusal names the line of the policy that is wrong.
+    pub fn delegate(
+        &self,
+        rights: Rights,
+        quota: Quota,
+        policy: Option<&str>,
+    ) -> Result<Self, CallError<C::Error>> {
+        let request = Request::Delegate(Delegate { rights, quota, policy });
         call_for_capability::<C, ()>(&self.channel, request, None).map(|(_, channel)| Self::new(channel))
     }
 
@@ -211,6 +217,14 @@ impl<C: Channel> Factory<C> {
     /// [`CallError`].
     pub fn usage(&self) -> Result<Usage, CallError<C::Error>> {
         call(&self.channel, Request::Usage, None, &mut ReplyBuffer::default())
+    }
+
+    /// The quota and the policy; `read` is given them.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub fn limits<R>(&self, read: impl FnOnce(LimitsReply<'_>) -> R) -> Result<R, CallError<C::Error>> {
+        call(&self.channel, Request::Limits, None, &mut ReplyBuffer::default()).map(read)
     }
 }
 

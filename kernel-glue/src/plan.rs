@@ -217,6 +217,21 @@ pub struct Resources {
     pub pids: Option<u32>,
 }
 
+impl Resources {
+    /// No limit of any kind.
+    pub const UNLIMITED: Resources = Resources {
+        memory: None,
+        memory_reservation: None,
+        memory_swap: None,
+        cpu_shares: None,
+        cpu_quota: None,
+        cpu_period: None,
+        cpus: None,
+        mems: None,
+        pids: None,
+    };
+}
+
 /// One rule about devices (config-linux.md "Allowed Device list"); later rules win.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct DeviceRule {
@@ -242,7 +257,7 @@ pub enum DeviceAccess {
 }
 
 /// What mknod(2) makes.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub enum DeviceKind {
     /// Character device.
     Character,
@@ -351,13 +366,26 @@ pub enum MountSource {
         /// The device or name to show as its source.
         device: String,
     },
-    /// An existing file or directory: a path of the host, relative ones below the bundle's directory.
+    /// An existing file or directory: a path of the host; relative ones begin at `within`, or else at the bundle.
     Bind {
         /// The path.
         path: String,
         /// Whether mounts below come along (`rbind`).
         reach: Reach,
+        /// How far the way to it may lead. A link that leads out of there is `EXDEV`.
+        within: Within,
     },
+}
+
+/// Where a source must lie, whatever links are on the way to it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Within {
+    /// Anywhere on the host.
+    Host,
+    /// In the bundle; its path is relative.
+    Bundle,
+    /// In this directory of the host; its path is relative to it, and empty for the directory itself.
+    Directory(String),
 }
 
 /// One mount.
@@ -605,6 +633,17 @@ pub struct Plan {
     pub stdio: Stdio,
 }
 
+impl Plan {
+    /// The limits of its resource group; none of any kind if it has no group.
+    pub fn resources(&self) -> &Resources {
+        let group = self.create.iter().find_map(|step| match step {
+            Step::ResourceGroup { resources, .. } => Some(resources),
+            _ => None,
+        });
+        group.unwrap_or(&Resources::UNLIMITED)
+    }
+}
+
 /// The plan of one further process in a running container: which joins all its namespaces and its group.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct ProcessPlan {
@@ -688,11 +727,13 @@ impl fmt::Display for Mount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.source {
             MountSource::FileSystem { kind, .. } => write!(f, "mount {kind} on {}", self.destination)?,
-            MountSource::Bind { path, reach: Reach::One } => {
-                write!(f, "bind {path} on {}", self.destination)?
-            }
-            MountSource::Bind { path, reach: Reach::Tree } => {
-                write!(f, "rbind {path} on {}", self.destination)?
+            MountSource::Bind { path, reach, within } => {
+                f.write_str(if *reach == Reach::Tree { "rbind " } else { "bind " })?;
+                match within {
+                    Within::Host => write!(f, "{path} on {}", self.destination)?,
+                    Within::Bundle => write!(f, "{path} within the bundle on {}", self.destination)?,
+                    Within::Directory(at) => write!(f, "{path:?} within {at} on {}", self.destination)?,
+                }
             }
         }
         for (name, _) in self.flags.iter_names() {

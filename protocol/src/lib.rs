@@ -14,10 +14,12 @@
 //! on. So no request carries an identity or an object name, and [`op`] is a table of verbs only.
 //!
 //! The modules, in reading order: [`op`] the table of operations, [`message`] requests and replies,
-//! [`frame`] their bytes, [`error`] the three layers of refusal, [`rights`], [`id`] and [`signal`] the words used
-//! in them, [`channel`] what carries frames.
+//! [`frame`] their bytes, [`error`] the three layers of refusal, [`rights`], [`quota`], [`id`] and [`signal`] the words
+//! used in them, [`channel`] what carries frames.
 #![no_std]
 #![forbid(unsafe_code)]
+#[cfg(test)]
+extern crate std;
 
 pub mod channel;
 pub mod error;
@@ -25,12 +27,14 @@ pub mod frame;
 pub mod id;
 pub mod message;
 pub mod op;
+pub mod quota;
 pub mod rights;
 pub mod signal;
 
 pub use error::{ErrorReply, FrameError, KernelFault, Refusal, RefusalCode};
 pub use id::{Badge, ContainerId, GrantHandle, IdError};
 pub use op::Op;
+pub use quota::{Amounts, Quota};
 pub use rights::Rights;
 
 /// Lowest protocol version this build speaks.

@@ -6,6 +6,7 @@
 use crate::error::{Errno, RefusalCode};
 use crate::id::{ContainerId, GrantHandle};
 use crate::op::ObjectKind;
+use crate::quota::{Amounts, Quota};
 use crate::rights::Rights;
 use serde::{Deserialize, Serialize};
 
@@ -161,22 +162,37 @@ pub struct Lookup<'a> {
     pub rights: Rights,
 }
 
+/// Longest text of a policy, in bytes: with everything else it fits a frame.
+pub const POLICY_MAX: usize = 3072;
+
 /// `Delegate`: the sub-factory's bounds. Each is cut to the parent's.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Delegate {
+pub struct Delegate<'a> {
     /// Mask put over the parent's rights.
     pub rights: Rights,
-    /// Containers it may have at one time.
-    pub containers: u32,
+    /// What it may have at one time. Where nothing is said, what goes with the number of containers, or else what
+    /// the parent may have.
+    pub quota: Quota,
+    /// What its bundles may ask for, as the text of a policy of at most [`POLICY_MAX`] bytes; none for the parent's.
+    pub policy: Option<&'a str>,
 }
 
 /// Reply to `Usage`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Usage {
-    /// Containers that exist below this factory.
-    pub containers: u32,
-    /// How many it may have at one time.
-    pub containers_max: u32,
+    /// What this factory and everything below it uses.
+    pub used: Amounts,
+    /// What it may use at one time.
+    pub quota: Quota,
+}
+
+/// Reply to `Limits`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct LimitsReply<'a> {
+    /// What the factory may have at one time.
+    pub quota: Quota,
+    /// What its bundles may ask for, as the text of a policy.
+    pub policy: &'a str,
 }
 
 /// Where a container is in its life (runtime-spec, runtime.md "State", and runc's "paused").
@@ -513,8 +529,9 @@ pub enum Request<'a> {
     List(Page),
     Lookup(Lookup<'a>),
     Plan(Page),
-    Delegate(Delegate),
+    Delegate(Delegate<'a>),
     Usage,
+    Limits,
     State,
     Annotation(Annotation),
     Start,
@@ -547,6 +564,7 @@ pub enum Reply<'a> {
     List(ListPage),
     PlanText(PlanText<'a>),
     Usage(Usage),
+    Limits(LimitsReply<'a>),
     Exec(ExecReply),
     Exit(Exit),
     Logs(LogsReply<'a>),

@@ -103,6 +103,8 @@ operations! {
     Delegate = 20, Factory, Rights::DELEGATE;
     /// What has been used of the quota.
     Usage = 21, Factory, Rights::empty();
+    /// The quota and the policy.
+    Limits = 22, Factory, Rights::empty();
 
     /// The OCI state.
     State = 32, Container, Rights::INSPECT;
@@ -135,4 +137,4 @@ operations! {
 }
 
 /// Numbers kept free for operations that are designed but not built, so that nothing else takes them.
-pub const RESERVED: &[(u16, &str)] = &[(22, "Limits"), (45, "Update"), (46, "Attach"), (48, "Grant")];
+pub const RESERVED: &[(u16, &str)] = &[(45, "Update"), (46, "Attach"), (48, "Grant")];

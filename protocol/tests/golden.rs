@@ -6,6 +6,7 @@ use bailiwick_protocol::frame::{FRAME_MAX, Tag, decode_reply};
 use bailiwick_protocol::id::{ContainerId, GrantHandle};
 use bailiwick_protocol::message::*;
 use bailiwick_protocol::op::{ObjectKind, Op};
+use bailiwick_protocol::quota::{Amounts, Quota};
 use bailiwick_protocol::rights::Rights;
 
 const TAG: Tag = Tag(0x0201);
@@ -20,6 +21,11 @@ fn exec() -> Exec<'static> {
 
 fn path() -> GrantPath {
     GrantPath::new(&[GrantHandle(1 << 32), GrantHandle(300)]).unwrap()
+}
+
+fn delegate() -> Delegate<'static> {
+    let quota = Quota { containers: Some(4), memory: Some(1 << 30), ..Quota::UNBOUNDED };
+    Delegate { rights: Rights::CREATE, quota, policy: Some("include baseline") }
 }
 
 /// One request for each operation, with its bytes.
@@ -39,8 +45,12 @@ fn requests() -> Vec<(Request<'static>, &'static str)> {
         (Request::List(Page { from: 0 }), "1100010200"),
         (Request::Lookup(Lookup { id: "web", rights: Rights::OBSERVE }), "120001020377656202"),
         (Request::Plan(Page { from: 300 }), "13000102ac02"),
-        (Request::Delegate(Delegate { rights: Rights::CREATE, containers: 4 }), "14000102800404"),
+        (
+            Request::Delegate(delegate()),
+            "140001028004010400000000000000018080808004000110696e636c75646520626173656c696e65",
+        ),
         (Request::Usage, "15000102"),
+        (Request::Limits, "16000102"),
         (Request::State, "20000102"),
         (Request::Annotation(Annotation { index: 1 }), "2100010201"),
         (Request::Start, "22000102"),
@@ -164,6 +174,7 @@ fn replies() -> Vec<(Reply<'static>, &'static str)> {
         uses: None,
     };
     let statistics = Statistics { memory: 4096, memory_limit: Some(8192), pids: 1, ..Statistics::default() };
+    let used = Amounts { containers: 1, memory: 300, ..Amounts::NONE };
     vec![
         (Reply::Done, "00000102"),
         (Reply::Hello(hello), "000001020101802005"),
@@ -173,7 +184,14 @@ fn replies() -> Vec<(Reply<'static>, &'static str)> {
         (Reply::Annotation(AnnotationReply { key: "k", value: "v" }), "00000102016b0176"),
         (Reply::List(list), "00000102010377656202010700 0101"),
         (Reply::PlanText(PlanText { text: "a\n", next: None }), "0000010202610a00"),
-        (Reply::Usage(Usage { containers: 1, containers_max: 4 }), "000001020104"),
+        (
+            Reply::Usage(Usage { used, quota: delegate().quota }),
+            "00000102 0100000000000000ac0200 01040000000000000001808080800400",
+        ),
+        (
+            Reply::Limits(LimitsReply { quota: delegate().quota, policy: "hook /\n" }),
+            "00000102 01040000000000000001808080800400 07686f6f6b202f0a",
+        ),
         (Reply::Exec(ExecReply { pid: 7 }), "0000010207"),
         (Reply::Exit(Exit::OutOfMemory), "0000010202"),
         (Reply::Logs(LogsReply { next: 2, lost: 0, end: true, bytes: b"hi" }), "00000102020001026869"),

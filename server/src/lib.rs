@@ -4,6 +4,7 @@
 //!   frame + badge ─► manager ─► grant        what the badge stands for, and which rights
 //!                       │     ─► op/*         one verb each: looks, checks, changes nothing
 //!                       │           ─► oci    config.json, read and checked
+//!                       │           ─► policy what the factory lets it ask for
 //!                       │           ─► plan   the ordered list of kernel steps, a pure function
 //!                       │                 ─► KernelGlue ─► commit ─► reply
 //!                       ◄─ Event ─── the kernel tells: prepared, exited, output
@@ -28,6 +29,7 @@ pub mod manager;
 pub mod oci;
 mod op;
 pub mod plan;
+pub mod policy;
 pub mod stream;
 pub mod table;
 
@@ -38,4 +40,4 @@ pub use lifecycle::{LifecycleEvent, OciLifecycleState};
 pub use loopback::{Loopback, LoopbackChannel};
 pub use manager::{Leftover, Limits, Manager};
 pub use oci::{ConfigError, OciConfig, ValidConfig};
-pub use plan::Policy;
+pub use policy::Policy;

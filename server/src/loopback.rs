@@ -5,7 +5,7 @@
 //! waits here. Dropping a channel gives its capability up.
 
 use crate::manager::{Leftover, Limits, Manager};
-use crate::plan::Policy;
+use crate::policy::Policy;
 use alloc::collections::BTreeMap;
 use alloc::rc::Rc;
 use alloc::vec::Vec;

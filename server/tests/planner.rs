@@ -5,9 +5,10 @@ mod common;
 
 use bailiwick_kernel_glue::plan::{
     DeviceAccess, DeviceKind, DeviceRule, Feature, Features, HookKind, Mount, MountFlags, MountSource,
-    Namespace, Propagation, Reach, Resources, Step,
+    Namespace, Propagation, Reach, Resources, Step, Within,
 };
 use bailiwick_protocol::message::{Exec, Stdio};
+use bailiwick_server::Policy;
 use bailiwick_server::oci::ValidConfig;
 use bailiwick_server::plan::{Text, exec_plan};
 use common::{all, planned, refused, runc_spec, spec_with};
@@ -351,7 +352,7 @@ fn every_word_of_a_mount_does_what_mount_8_says() {
 
 #[test]
 fn a_bind_mount_shows_its_source_and_any_other_mounts_a_file_system() {
-    let bind = |path: &str, reach| MountSource::Bind { path: path.into(), reach };
+    let bind = |path: &str, reach| MountSource::Bind { path: path.into(), reach, within: Within::Host };
     assert_eq!(mount(&["bind"], json!("/s")).source, bind("/s", Reach::One));
     assert_eq!(mount(&["rbind", "ro"], json!("data")).source, bind("data", Reach::Tree));
     let tmpfs = |device: &str| MountSource::FileSystem { kind: "tmpfs".into(), device: device.into() };
@@ -473,7 +474,7 @@ fn a_further_process_is_as_the_first_but_for_what_the_call_says() {
     let config = ValidConfig::parse(&runc_spec().to_string()).unwrap();
     let exec = Exec { args: "ls\0-l\0", env: "", cwd: None, user: None, stdio: Stdio::Log };
     let first = planned(&runc_spec(), &all()).unwrap();
-    let plan = exec_plan(&config, &all(), &exec).unwrap();
+    let plan = exec_plan(&config, &all(), &Policy::default(), &exec).unwrap();
     let tail = &first.create[first.create.len() - plan.steps.len()..];
     assert_eq!(plan.steps[..plan.steps.len() - 1], tail[..tail.len() - 1], "all but the program is the same");
     let env = config.process.env.clone();
@@ -486,7 +487,7 @@ fn a_further_process_is_as_the_first_but_for_what_the_call_says() {
         user: Some((5, 6)),
         stdio: Stdio::Console,
     };
-    let plan = exec_plan(&config, &all(), &other).unwrap();
+    let plan = exec_plan(&config, &all(), &Policy::default(), &other).unwrap();
     assert_eq!(plan.stdio, Stdio::Console);
     assert!(plan.steps.contains(&Step::WorkingDirectory("/tmp".into())));
     assert!(plan.steps.contains(&Step::User { uid: 5, gid: 6, groups: vec![], umask: None }));

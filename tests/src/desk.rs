@@ -9,6 +9,7 @@ use bailiwick_protocol::error::ErrorReply;
 use bailiwick_protocol::frame::{FRAME_MAX, Tag, decode_reply, tag_of};
 use bailiwick_protocol::id::Badge;
 use bailiwick_protocol::message::{Request, Waiting};
+use bailiwick_protocol::quota::Quota;
 use bailiwick_server::{Leftover, Limits, Manager, Policy};
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -28,6 +29,11 @@ pub fn config(args: &[&str]) -> serde_json::Value {
 /// A bundle of the model with that configuration.
 pub fn bundle(args: &[&str]) -> Directory {
     Directory::bundle(config(args).to_string())
+}
+
+/// A quota of so many containers.
+pub fn few(containers: u64) -> Quota {
+    Quota { containers: Some(containers), ..Quota::UNBOUNDED }
 }
 
 /// One reply as it was sent.

@@ -6,7 +6,7 @@ use bailiwick_protocol::error::{Errno, ErrorReply, RefusalCode};
 use bailiwick_protocol::id::Badge;
 use bailiwick_protocol::message::*;
 use bailiwick_protocol::rights::Rights;
-use bailiwick_tests::desk::{Desk, bundle};
+use bailiwick_tests::desk::{Desk, bundle, few};
 
 fn create(desk: &mut Desk, on: Badge, id: &str, bundle: &Directory) -> Result<Badge, ErrorReply> {
     let request = Request::Create(Create { id, bundle: "/b", stdio: Stdio::Log });
@@ -14,7 +14,7 @@ fn create(desk: &mut Desk, on: Badge, id: &str, bundle: &Directory) -> Result<Ba
 }
 
 fn delegate(desk: &mut Desk, on: Badge) -> Badge {
-    let request = Request::Delegate(Delegate { rights: Rights::all(), containers: 4 });
+    let request = Request::Delegate(Delegate { rights: Rights::all(), quota: few(4), policy: None });
     desk.call(on, &request, None).unwrap().mint.unwrap()
 }
 

@@ -17,7 +17,7 @@ use bailiwick_protocol::message::*;
 use bailiwick_protocol::op::{ObjectKind, Op};
 use bailiwick_protocol::rights::Rights;
 use bailiwick_server::{Leftover, Limits, OciLifecycleState};
-use bailiwick_tests::desk::{Answer, Desk};
+use bailiwick_tests::desk::{Answer, Desk, few};
 use serde_json::json;
 use std::collections::hash_map::DefaultHasher;
 use std::collections::{BTreeMap, HashSet};
@@ -290,7 +290,9 @@ impl World {
                 directory = Some(&bundles[usize::from(bundle)]);
                 Request::Create(Create { id: IDS[usize::from(id)], bundle: "/b", stdio: Stdio::Log })
             }
-            What::Delegate => Request::Delegate(Delegate { rights: Rights::all(), containers: 1 }),
+            What::Delegate => {
+                Request::Delegate(Delegate { rights: Rights::all(), quota: few(1), policy: None })
+            }
             What::Lookup(id) => Request::Lookup(Lookup { id: IDS[usize::from(id)], rights: Rights::all() }),
             What::Start => Request::Start,
             What::Kill => Request::Signal(Signal { signal: 9, scope: Scope::First }),

@@ -10,7 +10,7 @@ use bailiwick_protocol::id::Badge;
 use bailiwick_protocol::message::*;
 use bailiwick_protocol::rights::Rights;
 use bailiwick_server::Limits;
-use bailiwick_tests::desk::{Desk, config};
+use bailiwick_tests::desk::{Desk, config, few};
 use serde_json::json;
 
 const EXEC: Exec<'_> = Exec { args: "sleep\x001000\0", env: "", cwd: None, user: None, stdio: Stdio::Log };
@@ -229,7 +229,7 @@ fn a_creation_whose_grant_was_revoked_leaves_nothing_at_whatever_step_it_was() {
     let slow = Directory::bundle(config.to_string());
     for seed in 0..20 {
         let mut desk = desk(Pace::Varied, seed);
-        let tenant = Request::Delegate(Delegate { rights: Rights::all(), containers: 1 });
+        let tenant = Request::Delegate(Delegate { rights: Rights::all(), quota: few(1), policy: None });
         let tenant = desk.call(desk.root, &tenant, None).unwrap().mint.unwrap();
         let sent = desk.send(tenant, &CREATE, Some(&slow));
         assert!(desk.answer(sent).is_none());
@@ -238,7 +238,7 @@ fn a_creation_whose_grant_was_revoked_leaves_nothing_at_whatever_step_it_was() {
         assert_eq!(desk.answer(sent).unwrap().error(), Some(RefusalCode::Revoked.into()));
         desk.settle();
         let left = counts(&mut desk);
-        assert_eq!((left.containers, left.grants, left.usage.containers), (0, 1, 0));
+        assert_eq!((left.containers, left.grants, left.usage.used.containers), (0, 1, 0));
         assert_eq!(desk.glue.census(), Model::new(seed).census());
         assert_eq!(desk.answers(sent).len(), 1);
     }

@@ -8,6 +8,7 @@ use bailiwick_protocol::message::*;
 use bailiwick_protocol::op::ObjectKind;
 use bailiwick_protocol::rights::Rights;
 use bailiwick_server::{Limits, Loopback, LoopbackChannel, Policy};
+use bailiwick_tests::desk::few;
 
 type Channel = LoopbackChannel<Model>;
 type Error = CallError<bailiwick_server::loopback::LoopbackError>;
@@ -73,7 +74,7 @@ fn a_container_lives_from_create_to_delete_and_leaves_nothing() {
     assert_eq!(status(&web), Status::Stopped);
     web.delete(DeleteMode::Stopped).unwrap();
     assert_eq!(refusal(web.start()).code, RefusalCode::NotFound);
-    assert_eq!(factory.usage().unwrap().containers, 0);
+    assert_eq!(factory.usage().unwrap().used.containers, 0);
     assert_eq!(loopback.glue().unwrap().census(), before);
     assert_eq!(loopback.manager().unwrap().container_count(), 0);
     assert_eq!(loopback.manager().unwrap().grant_count(), 1);
@@ -168,7 +169,7 @@ fn what_was_derived_is_dead_after_it_was_revoked() {
 #[test]
 fn not_there_and_not_an_id_and_not_yours_look_the_same() {
     let (_loopback, factory) = world();
-    let tenant = factory.delegate(Rights::all(), 2).unwrap();
+    let tenant = factory.delegate(Rights::all(), few(2), None).unwrap();
     let _web = factory.create("web", "/b", Stdio::Log, &bundle(&["true"])).unwrap();
     assert_eq!(refusal(tenant.lookup("web", Rights::all())).code, RefusalCode::NotFound);
     assert_eq!(refusal(tenant.lookup("w/b", Rights::all())).code, RefusalCode::NotFound);
@@ -180,18 +181,18 @@ fn not_there_and_not_an_id_and_not_yours_look_the_same() {
 #[test]
 fn a_sub_factory_is_charged_to_its_ancestors_and_its_containers_outlive_it() {
     let (loopback, factory) = world();
-    let tenant = factory.delegate(Rights::all(), 1).unwrap();
+    let tenant = factory.delegate(Rights::all(), few(1), None).unwrap();
     let job = tenant.create("job", "/b", Stdio::Log, &bundle(&["sleep", "9"])).unwrap();
     let second = tenant.create("second", "/b", Stdio::Log, &bundle(&["true"]));
     assert_eq!(refusal(second).code, RefusalCode::Quota);
-    assert_eq!(factory.usage().unwrap().containers, 1);
+    assert_eq!(factory.usage().unwrap().used.containers, 1);
     assert_eq!(factory.list(Page { from: 0 }).unwrap().rows.len(), 0);
     factory.revoke().unwrap();
     assert_eq!(refusal(tenant.usage()).code, RefusalCode::NotFound);
     assert_eq!(refusal(job.start()).code, RefusalCode::NotFound);
     let job = factory.lookup("job", Rights::all()).unwrap();
     job.delete(DeleteMode::Force).unwrap();
-    assert_eq!(factory.usage().unwrap().containers, 0);
+    assert_eq!(factory.usage().unwrap().used.containers, 0);
     assert_eq!(loopback.manager().unwrap().container_count(), 0);
 }
 
@@ -202,11 +203,11 @@ fn a_container_left_behind_is_found_even_if_its_id_is_taken() {
     let long = "x".repeat(64);
     for id in ["web", long.as_str()] {
         for _ in 0..2 {
-            let tenant = factory.delegate(Rights::all(), 1).unwrap();
+            let tenant = factory.delegate(Rights::all(), few(1), None).unwrap();
             tenant.create(id, "/b", Stdio::Log, &bundle).unwrap();
         }
         factory.create(id, "/b", Stdio::Log, &bundle).unwrap_err();
-        factory.delegate(Rights::all(), 1).unwrap().create(id, "/b", Stdio::Log, &bundle).unwrap();
+        factory.delegate(Rights::all(), few(1), None).unwrap().create(id, "/b", Stdio::Log, &bundle).unwrap();
     }
     let names = factory.list(Page { from: 0 }).unwrap().rows;
     let names: Vec<&str> = names.iter().map(|row| row.id.as_str()).collect();
@@ -217,7 +218,7 @@ fn a_container_left_behind_is_found_even_if_its_id_is_taken() {
         assert!(left.state(|state| name.starts_with(&state.id[..3])).unwrap());
         left.delete(DeleteMode::Force).unwrap();
     }
-    assert_eq!(factory.usage().unwrap().containers, 0);
+    assert_eq!(factory.usage().unwrap().used.containers, 0);
     assert_eq!(loopback.manager().unwrap().grant_count(), 1);
 }
 
@@ -226,7 +227,7 @@ fn the_quota_of_the_ancestor_holds_below_it() {
     let (loopback, root) =
         Loopback::new(Model::new(1), Limits { containers: 2, ..Limits::default() }, Policy::default());
     let factory = Factory::new(root);
-    let tenant = factory.delegate(Rights::all(), 100).unwrap();
+    let tenant = factory.delegate(Rights::all(), few(100), None).unwrap();
     let bundle = bundle(&["true"]);
     let _one = tenant.create("one", "/b", Stdio::Log, &bundle).unwrap();
     let _two = factory.create("two", "/b", Stdio::Log, &bundle).unwrap();

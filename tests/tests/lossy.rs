@@ -197,7 +197,7 @@ fn each_mishap_is_told_apart_from_an_answer() {
     assert_eq!(world.factory.usage(), frame(FrameError::WrongTag));
     world.forecast(Weather::RequestCut);
     assert!(matches!(world.factory.usage(), Err(CallError::Reply(ErrorReply::Frame(_)))));
-    assert!(world.fair(|| world.factory.usage()).containers == 0);
+    assert!(world.fair(|| world.factory.usage()).used.containers == 0);
 }
 
 #[test]

@@ -11,7 +11,7 @@ use bailiwick_protocol::message::*;
 use bailiwick_protocol::op::{ObjectKind, Op, Target};
 use bailiwick_protocol::rights::Rights;
 use bailiwick_server::Limits;
-use bailiwick_tests::desk::{Desk, bundle, config};
+use bailiwick_tests::desk::{Desk, bundle, config, few};
 
 const CREATE: Create<'_> = Create { id: "other", bundle: "/b", stdio: Stdio::Log };
 const EXEC: Exec<'_> = Exec { args: "true\0", env: "", cwd: None, user: None, stdio: Stdio::Log };
@@ -32,8 +32,9 @@ fn sample(op: Op) -> Request<'static> {
         Op::List => Request::List(Page { from: 0 }),
         Op::Lookup => Request::Lookup(Lookup { id: "web", rights: Rights::all() }),
         Op::Plan => Request::Plan(Page { from: 0 }),
-        Op::Delegate => Request::Delegate(Delegate { rights: Rights::all(), containers: 1 }),
+        Op::Delegate => Request::Delegate(Delegate { rights: Rights::all(), quota: few(1), policy: None }),
         Op::Usage => Request::Usage,
+        Op::Limits => Request::Limits,
         Op::State => Request::State,
         Op::Annotation => Request::Annotation(Annotation { index: 0 }),
         Op::Start => Request::Start,
@@ -242,7 +243,7 @@ fn an_operation_is_refused_by_every_kind_of_object_that_does_not_understand_it()
             }
         }
     }
-    assert_eq!(count, 6 * 2 + 10 * 2 + 3 + 1, "a row of the table of operations has changed");
+    assert_eq!(count, 7 * 2 + 10 * 2 + 3 + 1, "a row of the table of operations has changed");
 }
 
 #[test]
@@ -407,9 +408,9 @@ fn full_is_a_refusal_that_leaves_everything_as_it_was() {
     desk.call(container, &Request::Start, None).unwrap();
     mint(&mut desk, container, &sample(Op::Exec), None);
     let cases = [
-        (root, Op::Create, "containers: 1 of 1 used: the quota is used up"),
-        (root, Op::Delegate, "factories: 1 of 1 used: the quota is used up"),
-        (container, Op::Exec, "processes: 1 of 1 used: the quota is used up"),
+        (root, Op::Create, "containers: 1 of 1 used, 0 left, 1 asked for: the quota is used up"),
+        (root, Op::Delegate, "factories: 1 of 1 used, 0 left, 1 asked for: the quota is used up"),
+        (container, Op::Exec, "exec processes: 1 of 1 used, 0 left, 1 asked for: the quota is used up"),
         // An ancestor's numbers are not told.
         (tenant, Op::Create, "containers: the quota is used up"),
         (tenant, Op::Delegate, "factories: the quota is used up"),
@@ -430,7 +431,7 @@ fn full_is_a_refusal_that_leaves_everything_as_it_was() {
 fn a_tenant_that_takes_all_it_can_get_leaves_the_server_to_the_others() {
     let mut desk = Desk::prompt();
     let root = desk.root;
-    let delegate = Request::Delegate(Delegate { rights: Rights::all(), containers: 3 });
+    let delegate = Request::Delegate(Delegate { rights: Rights::all(), quota: few(3), policy: None });
     let tenant = mint(&mut desk, root, &delegate, None);
     let create = Request::Create(Create { id: "web", ..CREATE });
     let web = mint(&mut desk, tenant, &create, Some(&bundle(&["sleep", "99"])));
@@ -449,7 +450,7 @@ fn a_tenant_that_takes_all_it_can_get_leaves_the_server_to_the_others() {
     assert_eq!((got + 32 + 4 + 2, why), (256, RefusalCode::Quota));
     assert_eq!(greedy(&mut desk, tenant, &sample(Op::Derive)), (0, RefusalCode::Quota));
     let error = refused(&mut desk, tenant, &sample(Op::Create), Some(&bundle(&["true"])));
-    assert_eq!(error.to_string(), "capabilities: 256 of 256 used: the quota is used up");
+    assert_eq!(error.to_string(), "capabilities: 256 of 256 used, 0 left, 1 asked for: the quota is used up");
     // Nobody else is refused anything.
     let web = mint(&mut desk, root, &create, Some(&bundle(&["sleep", "99"])));
     desk.call(web, &Request::Start, None).unwrap();

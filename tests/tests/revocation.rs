@@ -8,7 +8,7 @@ use bailiwick_protocol::message::*;
 use bailiwick_protocol::rights::Rights;
 use bailiwick_server::grant::{DEPTH_MAX, GRANTS_MAX};
 use bailiwick_server::{Leftover, Limits};
-use bailiwick_tests::desk::{Desk, Sent, bundle};
+use bailiwick_tests::desk::{Desk, Sent, bundle, few};
 
 fn derive(desk: &mut Desk, on: Badge, terms: Derive) -> (Badge, GrantHandle) {
     let answer = desk.call(on, &Request::Derive(terms), None).unwrap();
@@ -24,8 +24,8 @@ fn create(desk: &mut Desk, on: Badge, id: &str) -> Badge {
     desk.call(on, &request, Some(&bundle(&["sleep", "1000"]))).unwrap().mint.unwrap()
 }
 
-fn delegate(desk: &mut Desk, on: Badge, containers: u32) -> Badge {
-    let request = Request::Delegate(Delegate { rights: Rights::all(), containers });
+fn delegate(desk: &mut Desk, on: Badge, containers: u64) -> Badge {
+    let request = Request::Delegate(Delegate { rights: Rights::all(), quota: few(containers), policy: None });
     desk.call(on, &request, None).unwrap().mint.unwrap()
 }
 

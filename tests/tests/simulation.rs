@@ -11,6 +11,7 @@ use bailiwick_protocol::frame::Tag;
 use bailiwick_protocol::id::{Badge, GrantHandle};
 use bailiwick_protocol::message::*;
 use bailiwick_protocol::op::{ObjectKind, Op};
+use bailiwick_protocol::quota::Quota;
 use bailiwick_protocol::rights::Rights;
 use bailiwick_server::{Limits, OciLifecycleState};
 use bailiwick_tests::desk::{Answer, Desk, bundle, config};
@@ -47,6 +48,29 @@ impl Random {
     }
     fn pick<'a, T>(&mut self, list: &'a [T]) -> &'a T {
         &list[self.below(list.len())]
+    }
+    /// Few of some kinds, and no bound of their own on others.
+    fn quota(&mut self) -> Quota {
+        let mut some = |most: usize| (!self.once_in(4)).then(|| self.below(most) as u64);
+        Quota {
+            containers: some(12),
+            memory: some(8).filter(|n| n % 4 == 3).map(|n| n << 26),
+            processes: some(8).filter(|n| n % 4 == 3).map(|n| n * 20),
+            waiting: some(60),
+            log_bytes: some(40).map(|n| n << 16),
+            capabilities: some(600),
+            ..Quota::UNBOUNDED
+        }
+    }
+    fn policy(&mut self) -> Option<&'static str> {
+        *self.pick(&[
+            None,
+            None,
+            None,
+            Some("include baseline"),
+            Some("include privileged"),
+            Some("nonsense"),
+        ])
     }
     fn rights(&mut self) -> Rights {
         let mask = Rights::from_bits_truncate(self.next() as u32 | self.next() as u32);
@@ -118,7 +142,15 @@ fn bundles() -> Vec<Directory> {
         config["hooks"] = json!({ kind: [{ "path": "/bin/false" }] });
         Directory::bundle(config.to_string())
     };
+    let limited = |memory: u64| {
+        let mut config = config(&["sleep", "1000"]);
+        config["linux"]["resources"]["memory"] = json!({ "limit": memory });
+        config["linux"]["resources"]["pids"] = json!({ "limit": 20 });
+        Directory::bundle(config.to_string())
+    };
     vec![
+        limited(1 << 26),
+        limited(1 << 28),
         bundle(&["true"]),
         bundle(&["sleep", "1000"]),
         bundle(&["sleep", "1000"]),
@@ -212,7 +244,7 @@ impl World {
                 Op::Revoke if on.badge == self.desk.root => 4000,
                 Op::Revoke => 120,
                 Op::RevokeOne => 4,
-                Op::Hello | Op::Sync | Op::Usage | Op::Plan => 10,
+                Op::Hello | Op::Sync | Op::Usage | Op::Limits | Op::Plan => 10,
                 Op::Describe | Op::List | Op::Drop | Op::Delegate => 10,
                 Op::Derive if on.badge == self.desk.root => 2,
                 Op::Derive => 20,
@@ -262,8 +294,11 @@ impl World {
             Op::List => Request::List(page),
             Op::Lookup => Request::Lookup(Lookup { id, rights: mask }),
             Op::Plan => Request::Plan(page),
-            Op::Delegate => Request::Delegate(Delegate { rights: mask, containers: random.below(12) as u32 }),
+            Op::Delegate => {
+                Request::Delegate(Delegate { rights: mask, quota: random.quota(), policy: random.policy() })
+            }
             Op::Usage => Request::Usage,
+            Op::Limits => Request::Limits,
             Op::State => Request::State,
             Op::Annotation => Request::Annotation(Annotation { index: 0 }),
             Op::Start => Request::Start,
@@ -424,8 +459,8 @@ impl World {
         let page: ListPage =
             self.desk.call(root, &Request::List(Page { from: 0 }), None).unwrap().read().unwrap();
         let usage: Usage = self.desk.call(root, &Request::Usage, None).unwrap().read().unwrap();
-        assert_eq!(usage.containers, self.desk.manager.container_count());
-        assert!(page.rows.len() == PAGE_ROWS || page.rows.len() as u32 == usage.containers);
+        assert_eq!(usage.used.containers, u64::from(self.desk.manager.container_count()));
+        assert!(page.rows.len() == PAGE_ROWS || page.rows.len() as u64 == usage.used.containers);
         for _ in 0..2 {
             let page: ListPage =
                 self.desk.call(root, &Request::List(Page { from: 0 }), None).unwrap().read().unwrap();

@@ -3,7 +3,7 @@
 use super::context::{Context, ends, file_system, load, replace};
 use super::{Case, Fixture, Row, Verdict};
 use crate::glue::{ContainerKey, Event, KernelGlue, ProcessKey};
-use crate::plan::{Mount, MountFlags, MountSource, Namespace, NamespaceSource, Plan, Reach, Step};
+use crate::plan::{Mount, MountFlags, MountSource, Namespace, NamespaceSource, Plan, Reach, Step, Within};
 use alloc::format;
 use alloc::string::ToString;
 use alloc::vec::Vec;
@@ -144,7 +144,7 @@ fn no_file_system<F: Fixture>(c: &mut Context<'_, F>) -> Case {
 
 fn no_source<F: Fixture>(c: &mut Context<'_, F>) -> Case {
     let mut plan = c.plan(&["/bin/true"]);
-    let source = MountSource::Bind { path: "nowhere".to_string(), reach: Reach::One };
+    let source = MountSource::Bind { path: "nowhere".to_string(), reach: Reach::One, within: Within::Host };
     let mount = Mount { source, flags: MountFlags::RDONLY, ..file_system("bind", "/tmp") };
     let at = replace(&mut plan, |s| matches!(s, Step::Mount(_)), Step::Mount(mount));
     fails(c, &plan, at, Some(Errno::ENOENT))

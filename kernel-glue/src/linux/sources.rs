@@ -11,7 +11,7 @@ use super::path::{kind_of, open_below};
 use super::proc::{Part, Proc, host_path};
 use super::sys::{MountAttributes, Recursive, mount_setattr, namespace_kind};
 use crate::plan::{
-    Device, DeviceKind, Mount, MountFlags, MountSource, Namespace, NamespaceSource, Propagation, Step,
+    Device, DeviceKind, Mount, MountFlags, MountSource, Namespace, NamespaceSource, Propagation, Step, Within,
 };
 use alloc::collections::BTreeMap;
 use alloc::format;
@@ -184,12 +184,24 @@ impl Sources {
 }
 
 fn bind(mount: &Mount, bundle: BorrowedFd<'_>, old_tree: Propagation) -> Outcome<Source> {
-    let MountSource::Bind { path, reach } = &mount.source else {
+    let MountSource::Bind { path, reach, within } = &mount.source else {
         return Err(Fault::new(Errno::EINVAL, "not a bind mount"));
     };
     let what = || format!("bind {path} on {}", mount.destination);
     let flags = OFlags::PATH | OFlags::CLOEXEC;
-    let source = rustix::fs::openat(bundle, path.as_str(), flags, Mode::empty()).context(what)?;
+    let below = |directory: BorrowedFd<'_>| {
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+        open_below(directory, path, flags, Mode::empty(), resolve)
+    };
+    let source = match within {
+        Within::Host => rustix::fs::openat(bundle, path.as_str(), flags, Mode::empty()),
+        Within::Bundle => below(bundle),
+        Within::Directory(directory) => {
+            rustix::fs::openat(CWD, directory.as_str(), flags | OFlags::DIRECTORY, Mode::empty())
+                .and_then(|directory| below(directory.as_fd()))
+        }
+    }
+    .context(what)?;
     let kind = kind_of(source.as_fd()).context(what)?;
     Ok(Source::Bind { tree: clone_bind(mount, source.as_fd(), *reach, old_tree)?, kind })
 }

@@ -2,7 +2,7 @@
 
 use super::channel::Directory;
 use super::sys;
-use super::work::{Container, Outcome, errno, name_namespaces};
+use super::work::{Container, Outcome, errno};
 use crate::glue::{
     BundleError, ContainerKey, Event, ExecKey, KernelGlue, OutputRead, Pid, Prepared, ProcessKey, Progress,
     StepFault,
@@ -73,14 +73,7 @@ impl Metal {
             ..ContainerRequest::new(group, bundle.handle(), events, key.0)
         };
         let handle = sys::container_create(&request).map_err(|error| fault(errno(error)))?;
-        let mut plan = plan.clone();
-        name_namespaces(&mut plan, |id| {
-            self.containers
-                .values()
-                .find(|container| container.id() == id)
-                .and_then(|container| container.pid)
-        });
-        self.containers.insert(key, Container::new(handle, plan));
+        self.containers.insert(key, Container::new(handle, plan.clone()));
         Ok(())
     }
 

@@ -70,11 +70,6 @@ impl Container {
         Container { handle, plan, at: At::Create(0), hook: None, next_hook: 0, pid: None, pivot: None }
     }
 
-    /// The id that the container's state shows.
-    pub(super) fn id(&self) -> &str {
-        &self.plan.state.id
-    }
-
     /// Whether the gate is open.
     pub(super) fn is_open(&self) -> bool {
         matches!(self.at, At::Poststart(_) | At::Open)
@@ -259,23 +254,6 @@ impl Container {
         let (len, step) = sys::container_fault(self.handle, &mut room).ok()?;
         let text = core::str::from_utf8(room.get(..len)?).ok().filter(|text| !text.is_empty())?;
         Some((text.to_string(), u16::try_from(step).ok()))
-    }
-}
-
-/// Replaces `/run/containers/ID/ns/NAME` by `/proc/PID/ns/NAME`; other paths stay as they are, and the kernel says
-/// what is wrong with them.
-pub(super) fn name_namespaces(plan: &mut Plan, pid_of: impl Fn(&str) -> Option<u32>) {
-    let steps = plan.create.iter_mut();
-    let lists = steps.filter_map(|step| if let Step::Namespaces(list) = step { Some(list) } else { None });
-    for (_, source) in lists.flatten() {
-        let NamespaceSource::Path(path) = source else { continue };
-        let Some((id, name)) = path.strip_prefix("/run/containers/").and_then(|rest| rest.split_once("/ns/"))
-        else {
-            continue;
-        };
-        if let Some(pid) = pid_of(id).filter(|_| Namespace::ALL.iter().any(|kind| kind.proc_name() == name)) {
-            *path = format!("/proc/{pid}/ns/{name}");
-        }
     }
 }
 

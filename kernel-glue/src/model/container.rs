@@ -7,7 +7,8 @@ use super::script::{Script, base};
 use super::{Model, Pace};
 use crate::glue::{ContainerKey, ExecKey, Pid, Prepared, ProcessKey, Progress, StepFault};
 use crate::plan::{
-    Hook, HookKind, IdMap, Mount, MountSource, Namespace, NamespaceSource, Plan, ProcessPlan, Resources, Step,
+    Hook, HookKind, IdMap, Mount, MountSource, Namespace, NamespaceSource, Plan, ProcessPlan, Resources,
+    Step, Within,
 };
 use alloc::borrow::ToOwned;
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -455,9 +456,13 @@ impl Model {
         match &mount.source {
             MountSource::FileSystem { kind, .. } if !known(kind) => return Err(Errno::ENODEV),
             MountSource::FileSystem { .. } => {}
-            MountSource::Bind { path, .. } => {
-                find(&container.bundle, &self.host, path)?;
-            }
+            MountSource::Bind { path, within, .. } => match within {
+                Within::Host | Within::Bundle => drop(find(&container.bundle, &self.host, path)?),
+                Within::Directory(directory) => {
+                    let top = self.host.resolve("", directory, Above::Stay)?;
+                    self.host.resolve(&top, path, Above::Refuse)?;
+                }
+            },
         }
         container.needs(Namespace::Mount)?;
         container.make(&mount.destination)?;

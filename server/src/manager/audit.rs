@@ -2,7 +2,7 @@
 //!
 //! Tests ask after each step of a long history. It counts again from nothing what the manager counts as it goes.
 
-use super::{Amounts, ContainerHandle, FactoryHandle, Manager, Object, Work};
+use super::{ContainerHandle, Execution, FactoryHandle, Manager, Object, Work, quota};
 use crate::grant::{Hold, Peers};
 use crate::lifecycle::OciLifecycleState;
 use alloc::collections::BTreeMap;
@@ -11,6 +11,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use bailiwick_kernel_glue::ContainerKey;
 use bailiwick_protocol::id::Badge;
+use bailiwick_protocol::quota::Amounts;
 
 type Finding = Result<(), String>;
 
@@ -116,24 +117,32 @@ impl Manager {
         let mut add = |first: FactoryHandle, amounts: Amounts| {
             let mut at = Some(first);
             while let Some((handle, factory)) = at.and_then(|h| Some((h, self.factories.get(h)?))) {
-                used.entry(handle).or_default().add(&amounts);
+                let sum = used.entry(handle).or_default();
+                *sum = sum.plus(amounts);
                 at = factory.parent;
             }
         };
+        let waits = |execution: &Execution| quota::waiting(execution.waits.len() + execution.log_waits.len());
         for (_, record) in self.containers.iter() {
-            let processes = record.execs.len() as u32;
-            add(record.factory, Amounts { processes, ..Amounts::CONTAINER });
+            add(record.factory, quota::container(record.first.stdio, &record.resources));
+            add(record.factory, waits(&record.first).plus(quota::waiting(record.watch.waits.len())));
+        }
+        for (_, process) in self.processes.iter() {
+            let owner = self.containers.get(process.container);
+            let owner = owner.ok_or_else(|| format!("process {:?}: its container is gone", process.key))?;
+            add(owner.factory, quota::exec(process.execution.stdio).plus(waits(&process.execution)));
         }
         for (badge, object) in held {
             let payer = self.payer(*object).ok_or_else(|| format!("{badge:?}: nobody pays for it"))?;
-            add(payer, Amounts::GRANT);
+            add(payer, quota::CAPABILITY);
         }
-        for (_, factory) in self.factories.iter() {
+        for (handle, factory) in self.factories.iter() {
+            add(handle, quota::waiting(factory.watch.waits.len()));
             if let Some(parent) = factory.parent {
                 ensure(self.factories.get(parent).map(drop), || {
                     format!("{parent:?}: a factory is below it")
                 })?;
-                add(parent, Amounts::FACTORY);
+                add(parent, quota::FACTORY);
                 *children.entry(parent).or_default() += 1;
             }
         }
@@ -143,12 +152,15 @@ impl Manager {
             ensure(when(counted == factory.used), || {
                 format!("factory {handle:?}: counted {counted:?}, kept {:?}", factory.used)
             })?;
-            ensure(when(factory.used.within(&factory.max)), || {
-                format!("factory {handle:?}: uses {:?} of {:?}", factory.used, factory.max)
+            ensure(when(factory.used.within(&factory.quota)), || {
+                format!("factory {handle:?}: uses {:?} of {:?}", factory.used, factory.quota)
             })?;
             let above = factory.parent.and_then(|parent| self.factories.get(parent));
-            ensure(when(above.is_none_or(|above| factory.max.within(&above.max))), || {
-                format!("factory {handle:?}: may have more than the one above it")
+            let narrower = |above: &super::Factory| {
+                factory.quota.is_within(above.quota) && factory.policy.is_within(&above.policy)
+            };
+            ensure(when(above.is_none_or(narrower)), || {
+                format!("factory {handle:?}: may have or do more than the one above it")
             })?;
             let counted = children.get(&handle).copied().unwrap_or_default();
             ensure(when(counted == factory.children), || {

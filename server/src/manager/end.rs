@@ -1,8 +1,8 @@
 //! Endings: of grants, of containers, of processes nobody asks for any more.
 
-use super::factory::Amounts;
 use super::jobs::{Job, Remains};
 use super::object::key_of;
+use super::quota::{self, CAPABILITY};
 use super::{ContainerHandle, Factory, FactoryHandle, Manager, Object, Parked, Process};
 use super::{ProcessHandle, Record, Watch, Work};
 use crate::grant::{Derived, GivenUp, Peers, Terms};
@@ -39,6 +39,29 @@ impl Manager {
         self.containers.get(container).map(|record| record.factory)
     }
 
+    /// Whether one more call may wait on the object.
+    ///
+    /// # Errors
+    /// `Quota`.
+    pub(crate) fn may_wait(&self, object: Object) -> Result<(), Refusal> {
+        let payer = self.payer(object).ok_or(RefusalCode::NotFound)?;
+        self.check_quota(payer, &quota::waiting(1))
+    }
+
+    /// Counts one more call that waits on the object.
+    pub(crate) fn now_waiting(&mut self, object: Object) {
+        if let Some(payer) = self.payer(object) {
+            self.charge(payer, &quota::waiting(1));
+        }
+    }
+
+    /// Counts calls that waited on the object and were answered.
+    pub(super) fn no_longer_waiting(&mut self, object: Object, calls: usize) {
+        if let Some(payer) = self.payer(object).filter(|_| calls > 0) {
+            self.discharge(payer, &quota::waiting(calls));
+        }
+    }
+
     /// A grant below `parent`, charged to its object.
     ///
     /// # Errors
@@ -50,11 +73,11 @@ impl Manager {
         terms: impl Into<Terms>,
     ) -> Result<Derived, Refusal> {
         let payer = self.payer(object).ok_or(RefusalCode::NotFound)?;
-        self.check_quota(payer, &Amounts::GRANT)?;
+        self.check_quota(payer, &CAPABILITY)?;
         let Manager { grants, factories, containers, processes, .. } = self;
         let peers = peers(factories, containers, processes, object).ok_or(RefusalCode::NotFound)?;
         let derived = grants.derive(parent, object, terms.into(), peers)?;
-        self.charge(payer, &Amounts::GRANT);
+        self.charge(payer, &CAPABILITY);
         Ok(derived)
     }
 
@@ -79,7 +102,7 @@ impl Manager {
         let Some(peers) = peers(factories, containers, processes, object) else { return };
         grants.free(badge, peers);
         if let Some(payer) = payer {
-            self.discharge(payer, &Amounts::GRANT);
+            self.discharge(payer, &CAPABILITY);
         }
         self.lost(glue, port, badge, object);
         port.revoke(badge);
@@ -111,7 +134,7 @@ impl Manager {
         if grants.free(badge, peers).is_some()
             && let Some(payer) = payer
         {
-            self.discharge(payer, &Amounts::GRANT);
+            self.discharge(payer, &CAPABILITY);
         }
     }
 
@@ -250,8 +273,9 @@ impl Manager {
             return;
         }
         let (container, key) = (process.container, process.key);
+        let cost = quota::exec(process.execution.stdio);
         if let Some(payer) = self.payer(Object::Process(handle)) {
-            self.discharge(payer, &Amounts::PROCESS);
+            self.discharge(payer, &cost);
         }
         self.processes.remove(handle);
         if let Some(record) = self.containers.get_mut(container) {

@@ -61,7 +61,7 @@ impl Manager {
         for (label, handle) in factories {
             let Some(factory) = self.factories.get(handle) else { continue };
             (label, factory.parent.and_then(|parent| labels.factories.get(&parent))).hash(out);
-            (factory.children, factory.max, factory.used).hash(out);
+            (factory.children, factory.quota, factory.used, &factory.policy).hash(out);
             labels.waits(&factory.watch.waits, out);
             for (id, container) in &factory.ids {
                 (id.as_str(), labels.containers.get(container)).hash(out);

@@ -18,10 +18,11 @@ mod fingerprint;
 mod jobs;
 mod object;
 mod parked;
+pub(crate) mod quota;
 mod tell;
 
 pub(crate) use event::LOG_FRAME;
-pub(crate) use factory::{Amounts, Factory};
+pub(crate) use factory::Factory;
 pub use jobs::{Leftover, STEPS};
 pub(crate) use object::{Call, Execution, Object, Process, Record, Work, key_of as kernel_key};
 pub(crate) use parked::{LogWait, Parked};
@@ -29,7 +30,7 @@ pub(crate) use tell::{EventWait, Watch};
 
 use crate::grant::{Grants, Peers};
 use crate::op;
-use crate::plan::Policy;
+use crate::policy::Policy;
 use crate::table::{Handle, Table};
 use alloc::string::String;
 use bailiwick_kernel_glue::{Delivery, KernelGlue, Port, ReplyToken};
@@ -47,9 +48,7 @@ pub(crate) type FactoryHandle = Handle<Factory>;
 /// Names one process started by `Exec`.
 pub(crate) type ProcessHandle = Handle<Process>;
 
-/// How much there may be of everything, which is the root factory's quota too. A sub-factory's quota of containers
-/// bounds the rest as well: for each container (and one over) it may have one factory, 8 processes and 64
-/// capabilities. So whoever may have little cannot fill the server. Full is a refusal.
+/// How much there may be of everything, which is the root factory's quota too. Full is a refusal.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Limits {
     /// Containers.
@@ -121,7 +120,7 @@ impl Manager {
         if let Some(factory) = manager.factories.get_mut(root) {
             factory.peers = peers;
         }
-        manager.charge(root, &Amounts::GRANT);
+        manager.charge(root, &quota::CAPABILITY);
         let badge = first.unwrap_or(Badge(0));
         (manager, badge)
     }

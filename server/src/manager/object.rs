@@ -2,15 +2,19 @@
 
 use super::parked::{LogWait, Parked, Waits};
 use super::tell::Watch;
-use super::{ContainerHandle, FactoryHandle, ProcessHandle};
+use super::{ContainerHandle, FactoryHandle, ProcessHandle, quota};
 use crate::container::OciContainer;
 use crate::grant::{Peers, Resolved};
 use crate::log::{Ended, Lines, Log};
 use crate::oci::ValidConfig;
+use crate::policy::Policy;
 use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
+use bailiwick_kernel_glue::plan::Resources;
 use bailiwick_kernel_glue::{ContainerKey, ExecKey, Pid, ProcessKey};
 use bailiwick_protocol::id::{Badge, ContainerId};
 use bailiwick_protocol::message::{Exit, Status, Stdio};
+use bailiwick_protocol::quota::Amounts;
 
 /// The object behind a grant.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -57,6 +61,10 @@ pub(crate) struct Record {
     pub(crate) name: ContainerId,
     /// Where its name is known and what it is charged to.
     pub(crate) factory: FactoryHandle,
+    /// What it was made under, whoever it belongs to now.
+    pub(crate) policy: Arc<Policy>,
+    /// Its limits: it is charged for them.
+    pub(crate) resources: Resources,
     pub(crate) work: Work,
     /// Its first process, once it waits at the gate.
     pub(crate) pid: Option<Pid>,
@@ -111,6 +119,12 @@ impl Execution {
             waits: Waits::new(),
             log_waits: Waits::new(),
         }
+    }
+
+    /// What is charged for who holds it and who waits for it.
+    pub(crate) fn held(&self) -> Amounts {
+        let capabilities = u64::from(self.peers.records());
+        Amounts { capabilities, ..quota::waiting(self.waits.len() + self.log_waits.len()) }
     }
 
     /// Whether its output has come to an end.

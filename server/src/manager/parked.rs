@@ -71,6 +71,11 @@ impl<T> Waits<T> {
         Ok(())
     }
 
+    /// How many calls wait.
+    pub(super) fn len(&self) -> usize {
+        self.counts().map(|(_, count)| count).sum()
+    }
+
     /// The capabilities that calls wait on.
     pub(super) fn badges(&self) -> impl Iterator<Item = Badge> {
         self.0.keys().copied()

@@ -8,6 +8,7 @@ use super::parked::{LogWait, Parked, Waits};
 use super::{ContainerHandle, FactoryHandle, LOG_FRAME, Manager, Object};
 use crate::log::Ended;
 use crate::stream::Stream;
+use alloc::vec::Vec;
 use bailiwick_kernel_glue::{KernelGlue, Port};
 use bailiwick_protocol::error::RefusalCode;
 use bailiwick_protocol::id::{Badge, ContainerId};
@@ -97,6 +98,12 @@ impl Manager {
 
     /// Answers one call that has waited on an object for what is there now. None if there is no such call.
     pub(super) fn answer_one<P: Port>(&mut self, port: &mut P, object: Object, news: News) -> Option<()> {
+        self.answer_next(port, object, news)?;
+        self.no_longer_waiting(object, 1);
+        Some(())
+    }
+
+    fn answer_next<P: Port>(&mut self, port: &mut P, object: Object, news: News) -> Option<()> {
         match news {
             News::Output => self.answer_output(port, object),
             News::Events => {
@@ -140,14 +147,15 @@ impl Manager {
 
     /// Answers the calls that waited on an object and came on a capability that has ended: a bounded number.
     pub(super) fn answer_revoked<P: Port>(&mut self, port: &mut P, object: Object, badge: Badge) {
+        let mut calls = Vec::new();
         if let Some(execution) = self.execution(object) {
-            let waits = execution.waits.take_of(badge).into_iter();
-            let logs = execution.log_waits.take_of(badge).into_iter().map(|wait| wait.parked);
-            waits.chain(logs).for_each(|call| call.refuse(port, RefusalCode::Revoked));
+            calls.extend(execution.waits.take_of(badge));
+            calls.extend(execution.log_waits.take_of(badge).into_iter().map(|wait| wait.parked));
         }
         if let Some(watch) = self.watch(object) {
-            let waits = watch.waits.take_of(badge);
-            waits.into_iter().for_each(|wait| wait.parked.refuse(port, RefusalCode::Revoked));
+            calls.extend(watch.waits.take_of(badge).into_iter().map(|wait| wait.parked));
         }
+        self.no_longer_waiting(object, calls.len());
+        calls.into_iter().for_each(|call| call.refuse(port, RefusalCode::Revoked));
     }
 }

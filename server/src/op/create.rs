@@ -2,19 +2,22 @@
 
 use crate::container::OciContainer;
 use crate::manager::{
-    Amounts, Answer, Call, ContainerHandle, Execution, FactoryHandle, Manager, Object, Outcome, Parked,
-    Record, Watch, Work, World, kernel_key,
+    Answer, Call, ContainerHandle, Execution, FactoryHandle, Manager, Object, Outcome, Parked, Record, Watch,
+    Work, World, kernel_key, quota,
 };
 use crate::oci::{CONFIG_MAX, ValidConfig};
-use crate::plan::{self, Policy};
+use crate::plan;
+use crate::policy::Policy;
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
+use bailiwick_kernel_glue::plan::Resources;
 use bailiwick_kernel_glue::{BundleError, KernelGlue, Plan, Port, Progress};
 use bailiwick_protocol::error::{ErrorReply, Refusal, RefusalCode};
 use bailiwick_protocol::id::{Badge, ContainerId};
 use bailiwick_protocol::message::{Create, EventKind, Nanos};
+use bailiwick_protocol::quota::Amounts;
 use bailiwick_protocol::rights::Rights;
 
 /// Longest path of a bundle that is kept, in bytes, and longest `ociVersion`: with both, a state fits its frame.
@@ -56,14 +59,19 @@ fn prepare<G: KernelGlue>(
     create: &Create<'_>,
     directory: Option<G::Directory>,
 ) -> Result<Ready<G::Directory>, ErrorReply> {
-    let (factory, policy, id) = admit(manager, call, create)?;
+    let (factory, id) = admit(manager, call, create)?;
     let directory = directory.ok_or_else(no_directory)?;
     let config = read_config(glue, &directory)?;
     let group = group_of(manager, factory, &id);
     let request =
         plan::Request { id: id.as_str(), bundle: create.bundle, group: &group, stdio: create.stdio };
-    let plan = plan::plan(&config, &glue.features(), &policy, &request)?;
-    let (handle, grant) = enter(manager, call, factory, id, config, create, glue.now())?;
+    let policy = manager.factory(call)?.1.policy.clone();
+    let mut plan = plan::plan(&config, &glue.features(), &policy, &request)?;
+    join(manager, factory, &mut plan)?;
+    let cost = cost(manager, factory, &plan)?;
+    let resources = plan.resources().clone();
+    let made = Made { id, factory, config, policy, resources, cost };
+    let (handle, grant) = enter(manager, call, made, create, glue.now())?;
     Ok(Ready { handle, grant, directory, plan })
 }
 
@@ -88,7 +96,7 @@ fn admit(
     manager: &Manager,
     call: &Call,
     create: &Create<'_>,
-) -> Result<(FactoryHandle, Policy, ContainerId), ErrorReply> {
+) -> Result<(FactoryHandle, ContainerId), ErrorReply> {
     let id = ContainerId::new(create.id).map_err(|fault| Refusal::new(RefusalCode::BadId, fault))?;
     if create.bundle.len() > BUNDLE_MAX || create.bundle.contains('\0') {
         return Err(super::bad_value(format_args!("bundle: longer than {BUNDLE_MAX} bytes, or a NUL in it")));
@@ -97,8 +105,28 @@ fn admit(
     if factory.ids.contains_key(&id) {
         return Err(Refusal::new(RefusalCode::Exists, id).into());
     }
-    manager.check_quota(handle, &Amounts::CONTAINER.held())?;
-    Ok((handle, factory.policy, id))
+    let least = quota::container(create.stdio, &Resources::default()).plus(quota::CAPABILITY);
+    manager.check_quota(handle, &least)?;
+    Ok((handle, id))
+}
+
+/// Puts the processes of other containers of the factory where the configuration names containers.
+pub(super) fn join(manager: &Manager, factory: FactoryHandle, plan: &mut Plan) -> Result<(), ErrorReply> {
+    let ids = manager.factories.get(factory).map(|factory| &factory.ids);
+    let pid_of = |id: &str| {
+        let handle = ids?.get(&ContainerId::new(id).ok()?)?;
+        manager.containers.get(*handle)?.visible_pid()
+    };
+    Ok(plan::join(plan, pid_of)?)
+}
+
+/// What the container costs, all of which must fit.
+fn cost(manager: &Manager, handle: FactoryHandle, plan: &Plan) -> Result<Amounts, ErrorReply> {
+    let factory = manager.factories.get(handle).ok_or(RefusalCode::NotFound)?;
+    quota::bounded(plan.resources(), &factory.quota)?;
+    let cost = quota::container(plan.stdio, plan.resources());
+    manager.check_quota(handle, &cost.plus(quota::CAPABILITY))?;
+    Ok(cost)
 }
 
 pub(super) fn no_directory() -> ErrorReply {
@@ -137,20 +165,31 @@ fn group_of(manager: &Manager, factory: FactoryHandle, id: &ContainerId) -> Stri
     }
 }
 
+/// What a record is made of.
+struct Made {
+    id: ContainerId,
+    factory: FactoryHandle,
+    config: ValidConfig,
+    policy: Arc<Policy>,
+    resources: Resources,
+    cost: Amounts,
+}
+
 /// Makes the record, with its charge and the grant that will be handed out.
 fn enter(
     manager: &mut Manager,
     call: &Call,
-    factory: FactoryHandle,
-    id: ContainerId,
-    config: ValidConfig,
+    made: Made,
     create: &Create<'_>,
     now: Nanos,
 ) -> Result<(ContainerHandle, Badge), ErrorReply> {
+    let Made { id, factory, config, policy, resources, cost } = made;
     let record = Record {
         oci: OciContainer::new(id.clone(), create.bundle.to_string(), Arc::new(config)).at(now),
         name: id.clone(),
         factory,
+        policy,
+        resources,
         work: Work::Idle,
         pid: None,
         first: Execution::new(create.stdio),
@@ -162,7 +201,7 @@ fn enter(
     let handle = manager.containers.insert(record).map_err(full)?;
     match manager.grant(call.parked.badge, Object::Container(handle), Rights::CONTAINER) {
         Ok(derived) => {
-            manager.admit(factory, id, handle);
+            manager.admit(factory, id, handle, &cost);
             Ok((handle, derived.badge))
         }
         Err(refusal) => {

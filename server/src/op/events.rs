@@ -11,14 +11,18 @@ pub(super) fn run<'m, G: KernelGlue, P: Port>(
     call: Call,
     events: Events,
 ) -> Outcome<'m> {
-    let watch = world.manager.watch(call.object()).ok_or(RefusalCode::NotFound)?;
-    let end = watch.stream.end();
+    let (manager, object) = (world.manager, call.object());
+    let end = manager.watch(object).ok_or(RefusalCode::NotFound)?.stream.end();
     let cursor = events.cursor.unwrap_or(end);
     if cursor == end && events.waiting == Waiting::Yes {
+        manager.may_wait(object)?;
         let badge = call.parked.badge;
+        let watch = manager.watch(object).ok_or(RefusalCode::NotFound)?;
         watch.waits.park(badge, EventWait { parked: call.parked, cursor })?;
+        manager.now_waiting(object);
         return Ok(Answer::Taken);
     }
+    let watch = manager.watch(object).ok_or(RefusalCode::NotFound)?;
     let page = watch.stream.read(cursor).ok_or_else(|| bad_value("cursor: past the end"))?;
     Ok(Answer::Reply(Reply::Events(page)))
 }

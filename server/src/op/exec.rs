@@ -2,8 +2,8 @@
 
 use super::idle;
 use crate::manager::{
-    Amounts, Answer, Call, ContainerHandle, Execution, Manager, Object, Outcome, Process, ProcessHandle,
-    World, kernel_key,
+    Answer, Call, ContainerHandle, Execution, Manager, Object, Outcome, Process, ProcessHandle, World,
+    kernel_key, quota,
 };
 use crate::plan::exec_plan;
 use bailiwick_kernel_glue::{ExecKey, KernelGlue, Port};
@@ -31,13 +31,14 @@ pub(super) fn run<'m, G: KernelGlue, P: Port>(
     let key = ExecKey(record.next_exec);
     let next = record.next_exec.checked_add(1).filter(|_| record.execs.len() < EXECS_MAX);
     let next = next.ok_or(Refusal::new(RefusalCode::Full, "processes of this container"))?;
-    let plan = exec_plan(record.oci.config(), &glue.features(), &exec)?;
+    let plan = exec_plan(record.oci.config(), &glue.features(), &record.policy, &exec)?;
     let factory = record.factory;
-    manager.check_quota(factory, &Amounts::PROCESS.held())?;
+    let cost = quota::exec(exec.stdio);
+    manager.check_quota(factory, &cost.plus(quota::CAPABILITY))?;
     let (handle, badge) = enter(manager, &call, container, key, exec.stdio)?;
     match glue.execute(kernel_key(container), key, &plan) {
         Ok(pid) => {
-            manager.charge(factory, &Amounts::PROCESS);
+            manager.charge(factory, &cost);
             if let Some(record) = manager.containers.get_mut(container) {
                 record.next_exec = next;
                 record.execs.insert(key, handle);

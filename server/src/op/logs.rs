@@ -12,14 +12,19 @@ pub(super) fn run<'m, G: KernelGlue, P: Port>(
     call: Call,
     logs: Logs,
 ) -> Outcome<'m> {
-    let execution = world.manager.execution(call.object()).ok_or(RefusalCode::NotFound)?;
-    let ended = execution.ended();
-    let nothing_yet = logs.cursor == execution.log.end() && ended == Ended::No;
+    let (manager, object) = (world.manager, call.object());
+    let execution = manager.execution(object).ok_or(RefusalCode::NotFound)?;
+    let nothing_yet = logs.cursor == execution.log.end() && execution.ended() == Ended::No;
     if nothing_yet && logs.waiting == Waiting::Yes {
+        manager.may_wait(object)?;
         let badge = call.parked.badge;
+        let execution = manager.execution(object).ok_or(RefusalCode::NotFound)?;
         execution.log_waits.park(badge, LogWait { parked: call.parked, cursor: logs.cursor })?;
+        manager.now_waiting(object);
         return Ok(Answer::Taken);
     }
+    let execution = manager.execution(object).ok_or(RefusalCode::NotFound)?;
+    let ended = execution.ended();
     let reply = execution.log.read(logs.cursor, LOG_FRAME, ended);
     Ok(Answer::Reply(Reply::Logs(reply.ok_or_else(|| bad_value("cursor: past the end"))?)))
 }

@@ -18,6 +18,7 @@ mod events;
 mod exec;
 mod give_up;
 mod hello;
+mod limits;
 mod list;
 mod logs;
 mod lookup;
@@ -62,6 +63,7 @@ pub(crate) fn dispatch<'m, G: KernelGlue, P: Port>(
         Request::Plan(page) => plan::run(world, call, page, directory),
         Request::Delegate(delegate) => delegate::run(world, call, delegate),
         Request::Usage => usage::run(world, call),
+        Request::Limits => limits::run(world, call),
         Request::State => state::run(world, call),
         Request::Annotation(annotation) => annotation::run(world, call, annotation),
         Request::Start => start::run(world, call),

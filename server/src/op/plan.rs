@@ -1,6 +1,6 @@
 //! `Plan`: the kernel steps that `Create` would take for a bundle, as text.
 
-use super::create::{no_directory, read_config};
+use super::create::{join, no_directory, read_config};
 use crate::manager::{Answer, Call, Outcome, World};
 use crate::plan;
 use bailiwick_kernel_glue::{KernelGlue, Port};
@@ -18,12 +18,13 @@ pub(super) fn run<'m, G: KernelGlue, P: Port>(
     page: Page,
     directory: Option<G::Directory>,
 ) -> Outcome<'m> {
-    let policy = world.manager.factory(&call)?.1.policy;
+    let (factory, policy) = world.manager.factory(&call).map(|(handle, f)| (handle, f.policy.clone()))?;
     let directory = directory.ok_or_else(no_directory)?;
     let config = read_config(world.glue, &directory)?;
     let stdio = if config.process.terminal { Stdio::Terminal } else { Stdio::Log };
     let request = plan::Request { id: ID, bundle: "", group: ID, stdio };
-    let plan = plan::plan(&config, &world.glue.features(), &policy, &request)?;
+    let mut plan = plan::plan(&config, &world.glue.features(), &policy, &request)?;
+    join(world.manager, factory, &mut plan)?;
     let text = &mut world.manager.scratch;
     text.clear();
     let next = plan::page(&plan, page.from, TEXT_MAX, text);

@@ -6,8 +6,5 @@ use bailiwick_protocol::message::{Reply, Usage};
 
 pub(super) fn run<'m, G: KernelGlue, P: Port>(world: World<'m, '_, G, P>, call: Call) -> Outcome<'m> {
     let (_, factory) = world.manager.factory(&call)?;
-    Ok(Answer::Reply(Reply::Usage(Usage {
-        containers: factory.used.containers,
-        containers_max: factory.max.containers,
-    })))
+    Ok(Answer::Reply(Reply::Usage(Usage { used: factory.used, quota: factory.quota })))
 }

@@ -3,7 +3,7 @@
 //! ```text
 //!   ValidConfig ─┐
 //!   Features ────┼─► refuse what the kernel lacks, by name ─► Plan { create, start, poststart, poststop }
-//!   Policy ──────┘
+//!   Policy ──────┘   and what the factory does not allow
 //! ```
 //!
 //! What the plan has no step for is refused with its JSON path (`refuse`), never left out in silence. Then the
@@ -13,16 +13,19 @@
 
 mod devices;
 mod filter;
+mod join;
 mod mounts;
 mod process;
 mod refuse;
 mod resources;
 mod text;
 
+pub(crate) use join::{join, joined};
 pub use process::exec_plan;
 pub use text::{Text, page};
 
 use crate::oci::{OciHook, OciLinuxConfig, OciNamespaceKind, ValidConfig};
+use crate::policy::Policy;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -36,14 +39,6 @@ use core::fmt;
 /// Where the old root is put until it is unmounted, seen from the new one. `pivot_root(".", ".")` stacks it on the
 /// new root itself (pivot_root(2), NOTES), so nothing has to exist inside for it.
 pub const OLD_ROOT: &str = "/";
-
-/// What a factory lets a bundle ask for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Policy {
-    /// Everything the kernel can do.
-    #[default]
-    Privileged,
-}
 
 /// What a plan is made for, beside the configuration.
 #[derive(Clone, Copy, Debug)]
@@ -82,14 +77,12 @@ pub fn plan(
     policy: &Policy,
     request: &Request<'_>,
 ) -> Result<Plan, Refusal> {
-    match policy {
-        Policy::Privileged => {}
-    }
+    policy.check(config, features)?;
     refuse::what_no_step_can_do(config, features)?;
     refuse::streams(config, features, request.stdio)?;
     let hooks = |kind| hooks(config, kind);
     Ok(Plan {
-        create: create_steps(config, features, request)?,
+        create: create_steps(config, features, policy, request)?,
         start: hooks(HookKind::StartContainer),
         poststart: hooks(HookKind::Poststart),
         poststop: hooks(HookKind::Poststop),
@@ -106,6 +99,7 @@ pub fn plan(
 fn create_steps(
     config: &ValidConfig,
     features: &Features,
+    policy: &Policy,
     request: &Request<'_>,
 ) -> Result<Vec<Step>, Refusal> {
     let mut steps = Vec::new();
@@ -118,7 +112,7 @@ fn create_steps(
         other => other,
     });
     steps.push(Step::Root { path: config.root.path.clone(), propagation: old_tree });
-    mounts::steps(&config.mounts, features, &mut steps)?;
+    mounts::steps(&config.mounts, features, policy, &mut steps)?;
     devices::steps(config, features, &mut steps)?;
     for kind in [HookKind::Prestart, HookKind::CreateRuntime, HookKind::CreateContainer] {
         steps.extend(hooks(config, kind).into_iter().map(Step::Hook));

@@ -2,26 +2,37 @@
 
 use super::{bad_config, unsupported};
 use crate::oci::{MountOption, OciMount};
+use crate::policy::Policy;
 use alloc::string::String;
 use alloc::vec::Vec;
 use bailiwick_kernel_glue::plan::{Feature, Features, Mount, MountFlags, MountSource, Reach, Step};
 use bailiwick_protocol::error::Refusal;
 
 /// One step a mount, in the order of the configuration.
-pub(super) fn steps(mounts: &[OciMount], features: &Features, steps: &mut Vec<Step>) -> Result<(), Refusal> {
+pub(super) fn steps(
+    mounts: &[OciMount],
+    features: &Features,
+    policy: &Policy,
+    steps: &mut Vec<Step>,
+) -> Result<(), Refusal> {
     for (index, mount) in mounts.iter().enumerate() {
-        steps.push(Step::Mount(plan_mount(index, mount, features)?));
+        steps.push(Step::Mount(plan_mount(index, mount, features, policy)?));
     }
     Ok(())
 }
 
-fn plan_mount(index: usize, mount: &OciMount, features: &Features) -> Result<Mount, Refusal> {
+fn plan_mount(
+    index: usize,
+    mount: &OciMount,
+    features: &Features,
+    policy: &Policy,
+) -> Result<Mount, Refusal> {
     if !mount.uid_mappings.is_empty() || !mount.gid_mappings.is_empty() {
         return Err(unsupported(format_args!("mounts[{index}].uidMappings")));
     }
     let mut planned = Mount {
         destination: mount.destination.clone(),
-        source: source(index, mount, features)?,
+        source: source(index, mount, features, policy)?,
         flags: MountFlags::empty(),
         clear: MountFlags::empty(),
         tree_flags: MountFlags::empty(),
@@ -48,13 +59,21 @@ fn plan_mount(index: usize, mount: &OciMount, features: &Features) -> Result<Mou
     Ok(planned)
 }
 
-fn source(index: usize, mount: &OciMount, features: &Features) -> Result<MountSource, Refusal> {
+fn source(
+    index: usize,
+    mount: &OciMount,
+    features: &Features,
+    policy: &Policy,
+) -> Result<MountSource, Refusal> {
     if mount.is_bind() {
-        let path = mount.source.clone().ok_or_else(|| {
-            bad_config(format_args!("mounts[{index}].source: is missing, and it is a bind mount"))
-        })?;
+        if mount.source.is_none() {
+            let place = format_args!("mounts[{index}].source: is missing, and it is a bind mount");
+            return Err(bad_config(place));
+        }
+        let (within, path) = policy.bind_source(mount);
         let tree = mount.parsed_options().any(|option| option == MountOption::Bind(Reach::Tree));
-        return Ok(MountSource::Bind { path, reach: if tree { Reach::Tree } else { Reach::One } });
+        let reach = if tree { Reach::Tree } else { Reach::One };
+        return Ok(MountSource::Bind { path, reach, within });
     }
     let kind = mount.mount_type.clone().ok_or_else(|| {
         bad_config(format_args!("mounts[{index}].type: is missing, and no option says bind"))

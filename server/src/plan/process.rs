@@ -3,6 +3,7 @@
 use super::refuse::{Feature, need};
 use super::{filter, unsupported};
 use crate::oci::{OciCapabilities, OciCapabilitySet, OciProcess, OciSeccomp, ValidConfig};
+use crate::policy::Policy;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -91,11 +92,17 @@ fn words(run: &str, fault: &str) -> Result<Vec<String>, Refusal> {
 }
 
 /// The plan of a further process in a container that was made from `config`: as its first process, but for what
-/// `exec` says.
+/// `exec` says. Capabilities, limits and `noNewPrivileges` are those of the configuration, which fit the policy the
+/// container was made under; what `exec` can choose is checked here.
 ///
 /// # Errors
-/// [`RefusalCode::BadValue`] naming the field of `exec`; [`RefusalCode::Unsupported`].
-pub fn exec_plan(config: &ValidConfig, features: &Features, exec: &Exec<'_>) -> Result<ProcessPlan, Refusal> {
+/// [`RefusalCode::BadValue`] or [`RefusalCode::Policy`] naming the field of `exec`; [`RefusalCode::Unsupported`].
+pub fn exec_plan(
+    config: &ValidConfig,
+    features: &Features,
+    policy: &Policy,
+    exec: &Exec<'_>,
+) -> Result<ProcessPlan, Refusal> {
     if exec.stdio == Stdio::Terminal && !features.features.contains(Feature::TERMINAL) {
         return Err(Refusal::new(RefusalCode::Unsupported, "stdio: a terminal"));
     }
@@ -119,6 +126,7 @@ pub fn exec_plan(config: &ValidConfig, features: &Features, exec: &Exec<'_>) -> 
         process.cwd = String::from(cwd);
     }
     if let Some((uid, gid)) = exec.user {
+        policy.check_user(&config.linux, uid, gid)?;
         // Supplementary groups belong to the configured user.
         (process.user.uid, process.user.gid) = (uid, gid);
         process.user.additional_gids.clear();

@@ -5,8 +5,9 @@ use bailiwick_kernel_glue::model::Model;
 use bailiwick_kernel_glue::plan::{Feature, Features, Plan};
 use bailiwick_protocol::error::{Refusal, RefusalCode};
 use bailiwick_protocol::message::Stdio;
+use bailiwick_server::Policy;
 use bailiwick_server::oci::ValidConfig;
-use bailiwick_server::plan::{Policy, Request, Text, plan};
+use bailiwick_server::plan::{Request, Text, plan};
 use serde_json::Value;
 
 /// A kernel that can do everything the vocabulary of plans has a word for.

@@ -95,8 +95,8 @@ impl<H: Hw> Kernel<H> {
         let late = self.inside(id, |vfs, env, by| {
             let source = match &mount.source {
                 MountSource::FileSystem { kind, device } => Source::New(Vfs::file_system_type(kind)?, device),
-                MountSource::Bind { path, reach } => {
-                    Source::Bind(place::outside(vfs, env, by, host, path, Resolve::empty())?, *reach)
+                MountSource::Bind { path, reach, within } => {
+                    Source::Bind(place::source(vfs, env, by, host, within, path)?, *reach)
                 }
             };
             let place = destination(vfs, env, by, root, mount, &source)?;

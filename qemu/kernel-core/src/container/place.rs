@@ -6,6 +6,7 @@
 use crate::vfs::{Caller, Env, From, FsContext, Last, Location, Node, Resolve, Special, Target, Vfs};
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
+use bailiwick_kernel_glue::plan::Within;
 use bailiwick_protocol::error::Errno;
 
 /// Most links on one way.
@@ -158,6 +159,28 @@ pub(super) fn outside(
     let resolve = if path.starts_with('/') { Resolve::empty() } else { relative };
     let from = From { base: None, resolve: resolve | Resolve::NO_MAGICLINKS };
     below_host(by, host, path, |by| vfs.lookup(env, by, from, path.as_bytes(), Last::Follow))
+}
+
+/// The source of a bind mount, which no link leads out of where it must lie.
+///
+/// # Errors
+/// As [`outside`]; `EXDEV` for a way that leads out.
+pub(super) fn source(
+    vfs: &mut Vfs,
+    env: &mut Env<'_>,
+    by: &Caller<'_>,
+    host: Option<Location>,
+    within: &Within,
+    path: &str,
+) -> Result<Location, Errno> {
+    let base = match within {
+        Within::Host => return outside(vfs, env, by, host, path, Resolve::empty()),
+        Within::Bundle => None,
+        Within::Directory(directory) => Some(outside(vfs, env, by, host, directory, Resolve::empty())?),
+    };
+    let from = From { base, resolve: Resolve::BENEATH | Resolve::NO_MAGICLINKS };
+    let path = if path.is_empty() { "." } else { path };
+    vfs.lookup(env, by, from, path.as_bytes(), Last::Follow)
 }
 
 /// Looks something up with the host's directory as root, if the path is absolute.

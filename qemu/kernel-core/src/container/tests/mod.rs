@@ -17,8 +17,9 @@ use bailiwick_abi::ContainerEvent;
 use bailiwick_kernel_glue::own_kernel::FEATURES;
 use bailiwick_kernel_glue::plan::{CapabilitySets, Plan};
 use bailiwick_protocol::message::Exit;
+use bailiwick_server::Policy;
 use bailiwick_server::oci::{OciConfig, ValidConfig};
-use bailiwick_server::plan::{Policy, Request, plan};
+use bailiwick_server::plan::{Request, plan};
 
 /// What `runc spec` writes, but without a terminal.
 const SPEC: &str = include_str!("../../../../../server/tests/data/runc-spec.json");
@@ -244,7 +245,7 @@ pub(super) fn spec_plan(change: impl FnOnce(&mut OciConfig)) -> Plan {
     change(&mut config);
     let valid = ValidConfig::new(config).unwrap();
     let request = Request { id: "web", bundle: "/bundles/web", group: "web", stdio: Stdio::Log };
-    plan(&valid, &FEATURES, &Policy::Privileged, &request).unwrap()
+    plan(&valid, &FEATURES, &Policy::default(), &request).unwrap()
 }
 
 /// Position of the first step that `wanted` accepts.

@@ -1,7 +1,7 @@
 //! Mounts, devices and links stay inside the new root, whatever the bundle holds.
 
 use super::*;
-use bailiwick_kernel_glue::plan::{Device, DeviceKind, Mount, MountSource, Propagation, Reach};
+use bailiwick_kernel_glue::plan::{Device, DeviceKind, Mount, MountSource, Propagation, Reach, Within};
 
 fn tmpfs(destination: &str) -> Mount {
     Mount {
@@ -16,7 +16,10 @@ fn tmpfs(destination: &str) -> Mount {
     }
 }
 fn bind(path: &str, destination: &str, reach: Reach) -> Mount {
-    Mount { source: MountSource::Bind { path: path.to_string(), reach }, ..tmpfs(destination) }
+    Mount {
+        source: MountSource::Bind { path: path.to_string(), reach, within: Within::Host },
+        ..tmpfs(destination)
+    }
 }
 
 /// A container with its new root, and nothing in it yet.
