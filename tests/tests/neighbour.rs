@@ -6,7 +6,7 @@ use bailiwick_protocol::frame::{FRAME_MAX, Tag};
 use bailiwick_protocol::id::{Badge, GrantHandle};
 use bailiwick_protocol::message::*;
 use bailiwick_protocol::rights::Rights;
-use bailiwick_tests::desk::{Answer, Desk, bundle};
+use bailiwick_tests::desk::{Answer, Desk, bundle, few};
 
 const ALL: Rights = Rights::all();
 
@@ -19,8 +19,8 @@ struct Tenant {
 }
 
 impl Tenant {
-    fn new(desk: &mut Desk, containers: u32) -> Tenant {
-        let request = Request::Delegate(Delegate { rights: ALL, containers });
+    fn new(desk: &mut Desk, containers: u64) -> Tenant {
+        let request = Request::Delegate(Delegate { rights: ALL, quota: few(containers), policy: None });
         let badge = desk.call(desk.root, &request, None).unwrap().mint.unwrap();
         Tenant { holds: vec![badge], handles: vec![], received: vec![], tag: 0 }
     }
@@ -91,7 +91,7 @@ fn step(n: usize, handles: &[GrantHandle]) -> (usize, Request<'static>) {
         2 => return (0, Request::Lookup(Lookup { id, rights: ALL })),
         3 => return (0, Request::List(page)),
         4 => return (0, Request::Usage),
-        5 => return (0, Request::Delegate(Delegate { rights: ALL, containers: 2 })),
+        5 => return (0, Request::Delegate(Delegate { rights: ALL, quota: few(2), policy: None })),
         6 | 7 => Request::Derive(Derive { uses: (n % 4 == 3).then_some(2), ..Derive::new(ALL) }),
         8 => Request::RevokeOne(RevokeOne { path: GrantPath::new(&[handle]).unwrap() }),
         9 if n.is_multiple_of(5) => Request::Revoke,
@@ -125,7 +125,7 @@ const STEPS: usize = 1500;
 fn live(neighbours: usize) -> Vec<(String, Vec<u8>, bool)> {
     let mut desk = Desk::prompt();
     let mut tenant = Tenant::new(&mut desk, 3);
-    let mut others: Vec<Tenant> = (0..neighbours).map(|n| Tenant::new(&mut desk, 5 + n as u32)).collect();
+    let mut others: Vec<Tenant> = (0..neighbours).map(|n| Tenant::new(&mut desk, 5 + n as u64)).collect();
     for n in 0..STEPS {
         for (at, other) in others.iter_mut().enumerate() {
             for k in 0..3 {

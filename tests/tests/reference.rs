@@ -14,7 +14,7 @@ use bailiwick_protocol::message::*;
 use bailiwick_protocol::op::ObjectKind;
 use bailiwick_protocol::rights::Rights;
 use bailiwick_server::{Leftover, Limits};
-use bailiwick_tests::desk::{Answer, Desk, bundle};
+use bailiwick_tests::desk::{Answer, Desk, bundle, few};
 use std::collections::{BTreeMap, BTreeSet};
 
 const CLIENTS: usize = 64;
@@ -659,7 +659,10 @@ impl World {
             }
             V::Create => Request::Create(Create { id, bundle: "/b", stdio: Stdio::Log }),
             V::Lookup => Request::Lookup(Lookup { id, rights: mask(how) }),
-            V::Delegate => Request::Delegate(Delegate { rights: mask(how), containers: u32::from(how % 9) }),
+            V::Delegate => {
+                let quota = few(u64::from(how % 9));
+                Request::Delegate(Delegate { rights: mask(how), quota, policy: None })
+            }
             V::List => Request::List(Page { from: 0 }),
             V::Usage => Request::Usage,
             V::Describe => Request::Describe,
@@ -720,7 +723,7 @@ fn read(verb: Verb, answers: &[Answer]) -> Outcome {
             }
             V::Usage => {
                 let told: Usage = answer.read().unwrap();
-                Outcome::Used(told.containers, told.containers_max)
+                Outcome::Used(told.used.containers as u32, told.quota.containers.unwrap_or(u64::MAX) as u32)
             }
             V::List => {
                 let told: ListPage = answer.read().unwrap();

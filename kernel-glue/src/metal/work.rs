@@ -3,7 +3,7 @@
 use super::hook::document;
 use super::sys;
 use crate::glue::{ContainerKey, Event, Pid, Prepared, Progress, StepFault};
-use crate::plan::{Hook, HookKind, Namespace, NamespaceSource, Plan, Step};
+use crate::plan::{Hook, HookKind, Plan, Step};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;

@@ -6,8 +6,7 @@ use super::place::{self, Links, Missing, Place};
 use crate::hw::Hw;
 use crate::kernel::Kernel;
 use crate::vfs::{
-    Caller, Env, From, FsKind, Last, Location, NewFileSystem, Resolve, S_IFBLK, S_IFCHR, S_IFIFO, S_IFMT,
-    Special, Vfs,
+    Caller, Env, From, FsKind, Last, Location, NewFileSystem, S_IFBLK, S_IFCHR, S_IFIFO, S_IFMT, Special, Vfs,
 };
 use bailiwick_kernel_glue::plan::{Device, DeviceKind, Mount, MountFlags, MountSource, Reach};
 use bailiwick_protocol::error::Errno;

@@ -12,11 +12,11 @@ use alloc::vec::Vec;
 use bailiwick_abi::{Call, Census, Exit, Handle, Rights, slot as boot};
 use bailiwick_client::{CallError, Factory};
 use bailiwick_kernel_glue::metal::{EndpointChannel, Messages};
-use bailiwick_protocol::Rights as Allowed;
 use bailiwick_protocol::channel::{Channel, ReplyBuffer};
 use bailiwick_protocol::error::ErrorReply;
 use bailiwick_protocol::frame::{Tag, decode_reply};
 use bailiwick_protocol::message::{DeleteMode, Page};
+use bailiwick_protocol::{Quota, Rights as Allowed};
 use core::cell::Cell;
 
 const CONSOLE: Handle = Handle::first(boot::CONSOLE);
@@ -29,7 +29,7 @@ const SYSTEM: Handle = Handle::first(boot::SYSTEM);
 const FRAMES: u64 = 2048;
 const THREADS: u64 = 80;
 /// Containers it may have.
-const CONTAINERS: u32 = 4;
+const QUOTA: Quota = Quota { containers: Some(4), ..Quota::UNBOUNDED };
 /// Most times that an attack is made after the first. The manager's heap may grow by a page in one of them, depending on
 /// when the timer struck; what leaks does so each time.
 const ROUNDS: usize = 5;
@@ -150,7 +150,7 @@ impl Conductor {
         let name = format!("hostile-{}", self.groups.get());
         let group = sys::group_create(GROUP, &name, FRAMES, THREADS).map_err(because("a group"))?;
         let process = sys::process_create(group, ROOT, "/sbin/hostile").map_err(because("/sbin/hostile"))?;
-        let factory = self.root.delegate(Allowed::all(), CONTAINERS).map_err(|error| error.to_string())?;
+        let factory = self.root.delegate(Allowed::all(), QUOTA, None).map_err(|error| error.to_string())?;
         let factory = factory.into_channel().into_handle();
         let both = Rights::READ.with(Rights::WRITE);
         let directory = Rights::READ.with(Rights::EXECUTE).with(Rights::WRITE).with(Rights::GRANT);

@@ -68,7 +68,7 @@ impl Neighbour {
     /// What it owns is as it was, and what is not its own is not there.
     fn ask(&mut self) {
         let usage = self.factory.usage();
-        self.check(usage.is_ok_and(|usage| usage.containers == 1));
+        self.check(usage.is_ok_and(|usage| usage.used.containers == 1));
         let list = self.factory.list(Page { from: 0 });
         self.check(list.is_ok_and(|list| list.rows.len() == 1));
         let kept = self.factory.lookup(KEPT, Rights::INSPECT);
