@@ -18,7 +18,7 @@ pub(super) struct ProcessFile {
 }
 
 /// Fields that must say what the configuration says.
-const SAME: [&str; 10] = [
+const SAME: [&str; 9] = [
     "/capabilities",
     "/noNewPrivileges",
     "/rlimits",
@@ -28,7 +28,6 @@ const SAME: [&str; 10] = [
     "/scheduler",
     "/ioPriority",
     "/execCPUAffinity",
-    "/user/umask",
 ];
 
 fn json(path: &Path) -> Result<Value, Failure> {
@@ -78,6 +77,11 @@ fn understand(process: &Value, first: &Value) -> Result<ProcessFile, String> {
             let name = place.trim_start_matches('/').replace('/', ".");
             return Err(format!("{name}: is not that of the container, which is what exec gives"));
         }
+    }
+    // Not to name it is to ask for the default.
+    let umask = |of| asked(of, "/user/umask").and_then(Value::as_u64).unwrap_or(0o022);
+    if umask(process) != umask(first) {
+        return Err("user.umask: is not that of the container, which is what exec gives".into());
     }
     let strings = |place: &str| -> Result<Vec<String>, String> {
         let Some(value) = asked(process, place) else { return Ok(Vec::new()) };
@@ -134,6 +138,7 @@ mod tests {
             ("rlimits", json!([{ "type": "RLIMIT_CORE", "soft": 0, "hard": 0 }]), "rlimits"),
             ("user", json!({ "uid": 7, "gid": 7, "additionalGids": [5] }), "user.additionalGids"),
             ("user", json!({ "uid": 4294967296u64 }), "user/uid"),
+            ("user", json!({ "umask": 7 }), "user.umask"),
         ] {
             let mut process = same.clone();
             process[place] = value;
