@@ -196,7 +196,9 @@ fn a_large_tree_is_dead_at_once_and_swept_in_small_steps_between_the_calls_of_ot
     for badge in grants.iter().step_by(997) {
         assert!(dead(&mut desk, *badge));
     }
-    let sync = desk.send(root, &Request::Sync, None);
+    let syncs: Vec<Sent> = (0..17).map(|_| desk.send(root, &Request::Sync, None)).collect();
+    assert_eq!(refused(&desk, syncs[16]), Some(RefusalCode::Full));
+    let sync = syncs[15];
     assert!(desk.answer(sync).is_none());
     // Others are served meanwhile, and each of their calls does a bounded piece. Twice revoked is once revoked.
     while desk.answer(sync).is_none() {

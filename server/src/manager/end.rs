@@ -175,7 +175,6 @@ impl Manager {
     /// What follows from the end of one grant, or from its being given up.
     fn lost<G: KernelGlue, P: Port>(&mut self, glue: &mut G, port: &mut P, badge: Badge, object: Object) {
         self.answer_revoked(port, object, badge);
-        self.end_calls(port, badge);
         match object {
             Object::Factory(handle) => {
                 let held = |factory: &Factory| factory.peers.held() > 0;

@@ -15,10 +15,12 @@ use super::parked::{LogWait, Parked, Waits};
 use super::tell::{EventWait, News, Watch};
 use super::{Execution, FactoryHandle, Manager, Object};
 use crate::grant::{Sweep, Swept};
-use alloc::collections::VecDeque;
+use alloc::collections::btree_map::Entry;
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 use bailiwick_kernel_glue::{KernelGlue, Port};
 use bailiwick_protocol::error::RefusalCode;
+use bailiwick_protocol::id::Badge;
 use bailiwick_protocol::message::{Nanos, Reply};
 
 /// Most steps of work left over from earlier calls that one call of the manager does.
@@ -81,6 +83,8 @@ pub(crate) struct Jobs {
     begun: u64,
     done: u64,
     syncs: VecDeque<Sync>,
+    /// How many of them came on each capability.
+    syncing: BTreeMap<Badge, u32>,
 }
 
 /// Whether a step is being done.
@@ -98,7 +102,7 @@ struct Sync {
 }
 
 /// Most calls of `Sync` that wait, sent on one capability.
-const SYNCS_MAX: usize = 16;
+const SYNCS_MAX: u32 = 16;
 
 impl Jobs {
     /// What is being swept.
@@ -138,6 +142,9 @@ impl Manager {
         let mut left = STEPS;
         while left > 0 {
             left -= 1;
+            if self.answer_sync(port).is_some() {
+                continue;
+            }
             if let Some(badge) = self.grants.take_expired(now) {
                 let sweep = self.grants.cut(badge);
                 self.jobs.put_off(Vec::from([Job::Sweep(sweep)]));
@@ -145,11 +152,9 @@ impl Manager {
             }
             let Some(mut stack) = self.jobs.queue.pop_front() else { break };
             self.work(glue, port, &mut stack, &mut left);
-            if stack.is_empty() {
-                self.jobs.done += 1;
-                self.answer_syncs(port);
-            } else {
-                self.jobs.queue.push_front(stack);
+            match stack.is_empty() {
+                true => self.jobs.done += 1,
+                false => self.jobs.queue.push_front(stack),
             }
         }
         self.leftover()
@@ -157,7 +162,8 @@ impl Manager {
 
     /// Whether earlier calls have left work over.
     pub fn leftover(&self) -> Leftover {
-        if self.jobs.queue.is_empty() { Leftover::None } else { Leftover::Some }
+        let none = self.jobs.queue.is_empty() && self.jobs.syncs.is_empty();
+        if none { Leftover::None } else { Leftover::Some }
     }
 
     /// When [`Manager::sweep`] should be called at the latest, because a capability ends by itself then.
@@ -221,7 +227,6 @@ impl Manager {
                 match self.grants.first_of(peers) {
                     Some(badge) => {
                         self.grants.free(badge, peers);
-                        self.end_calls(port, badge);
                         port.revoke(badge);
                         self.wither(glue, port);
                     }
@@ -248,29 +253,27 @@ impl Manager {
         if self.jobs.queue.is_empty() {
             return call.reply(port, &Reply::Done);
         }
-        if self.jobs.syncs.iter().filter(|sync| sync.call.badge == call.badge).count() >= SYNCS_MAX {
+        let waiting = self.jobs.syncing.entry(call.badge).or_insert(0);
+        if *waiting >= SYNCS_MAX {
             return call.refuse(port, RefusalCode::Full);
         }
+        *waiting += 1;
         self.jobs.syncs.push_back(Sync { after: self.jobs.begun, call });
     }
 
-    /// Jobs are done in the order they came, so the calls are answered in the order they came.
-    fn answer_syncs<P: Port>(&mut self, port: &mut P) {
-        while self.jobs.syncs.front().is_some_and(|sync| sync.after <= self.jobs.done)
-            && let Some(sync) = self.jobs.syncs.pop_front()
-        {
-            self.reply_if_live(port, sync.call, &Reply::Done);
-        }
-    }
-
-    /// Answers calls that came on a capability that has ended, and waited for nothing but jobs.
-    pub(super) fn end_calls<P: Port>(&mut self, port: &mut P, badge: bailiwick_protocol::id::Badge) {
-        let syncs = &mut self.jobs.syncs;
-        while let Some(at) = syncs.iter().position(|sync| sync.call.badge == badge) {
-            if let Some(sync) = syncs.remove(at) {
-                sync.call.refuse(port, RefusalCode::Revoked);
+    /// Answers one call of `Sync` whose jobs are done; they are done in the order they came, so it is the first. None
+    /// if it has to wait.
+    fn answer_sync<P: Port>(&mut self, port: &mut P) -> Option<()> {
+        self.jobs.syncs.front().filter(|sync| sync.after <= self.jobs.done)?;
+        let call = self.jobs.syncs.pop_front()?.call;
+        if let Entry::Occupied(mut waiting) = self.jobs.syncing.entry(call.badge) {
+            *waiting.get_mut() -= 1;
+            if *waiting.get() == 0 {
+                waiting.remove();
             }
         }
+        self.reply_if_live(port, call, &Reply::Done);
+        Some(())
     }
 
     /// Whether the object is still there.
