@@ -37,6 +37,7 @@ pub use message::{
 /// deleted, revoked or moved away never comes to mean another one: each content of a slot has its own generation,
 /// and a slot whose generations are used up (2³²) is not used again.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[repr(transparent)]
 pub struct Handle(pub u64);
 
 impl Handle {

@@ -18,6 +18,7 @@ pub const CAPABILITIES_MAX: usize = 4;
 ///  bit  24       (received) an event of the bound notification, not a message: its bits are in rdi
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[repr(transparent)]
 pub struct MessageInfo(pub u64);
 
 impl MessageInfo {
@@ -56,6 +57,11 @@ impl MessageInfo {
     /// Whether the thread must have named a buffer for it.
     pub const fn needs_buffer(self) -> bool {
         self.length() > SMALL_MAX || self.capabilities() > 0 || self.room() > 0
+    }
+    /// Whether it goes in registers: nothing but at most [`SMALL_MAX`] bytes, and room for what comes back.
+    #[inline]
+    pub const fn is_small(self) -> bool {
+        self.0 & !(7 << 20) <= SMALL_MAX as u64
     }
     /// Whether it is an event rather than a message.
     pub const fn is_event(self) -> bool {

@@ -1,4 +1,7 @@
 //! Arenas: objects by position, with places reused. Ids are positions, so references never borrow.
+//!
+//! A [`Pool`] is an arena for what is looked up with each message: a position that is not taken has an object too,
+//! an inert one.
 
 use alloc::vec::Vec;
 
@@ -51,5 +54,48 @@ impl<T> Arena<T> {
     /// All objects with their positions, lowest first, to be changed.
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (u32, &mut T)> {
         self.slots.iter_mut().enumerate().filter_map(|(at, slot)| Some((at as u32, slot.as_mut()?)))
+    }
+}
+
+/// Objects by position, inert ones where nobody has put one.
+#[derive(Debug)]
+pub(crate) struct Pool<T> {
+    slots: Vec<T>,
+    free: Vec<u32>,
+}
+
+impl<T: Default> Pool<T> {
+    pub(crate) const fn new() -> Self {
+        Pool { slots: Vec::new(), free: Vec::new() }
+    }
+    /// How many positions are taken.
+    pub(crate) fn len(&self) -> usize {
+        self.slots.len() - self.free.len()
+    }
+    pub(crate) fn insert(&mut self, value: T) -> u32 {
+        if let Some(at) = self.free.pop()
+            && let Some(slot) = self.slots.get_mut(at as usize)
+        {
+            *slot = value;
+            return at;
+        }
+        self.slots.push(value);
+        self.slots.len() as u32 - 1
+    }
+    /// An object; perhaps an inert one.
+    #[inline]
+    pub(crate) fn get(&self, at: u32) -> Option<&T> {
+        self.slots.get(at as usize)
+    }
+    /// An object, to be changed; perhaps an inert one, which must be left as it is.
+    #[inline]
+    pub(crate) fn get_mut(&mut self, at: u32) -> Option<&mut T> {
+        self.slots.get_mut(at as usize)
+    }
+    /// Takes an object out. Called once for each that was put in.
+    pub(crate) fn remove(&mut self, at: u32) -> Option<T> {
+        let value = core::mem::take(self.slots.get_mut(at as usize)?);
+        self.free.push(at);
+        Some(value)
     }
 }

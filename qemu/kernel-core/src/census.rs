@@ -18,7 +18,7 @@ impl<H: Hw> Kernel<H> {
             processes: words(self.processes.count()),
             threads: words(self.threads.count()),
             runnable: words(
-                self.threads.iter().filter(|(_, thread)| thread.state == State::Runnable).count(),
+                self.threads.iter().filter(|(id, _)| self.threads.state(*id) == State::Runnable).count(),
             ),
             waits: words(self.threads.waits()),
             groups: words(self.groups.count()),

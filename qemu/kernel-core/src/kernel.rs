@@ -471,6 +471,6 @@ impl<H: Hw> Kernel<H> {
 
     /// Whether a thread is runnable: it runs or waits for the processor only.
     pub fn is_runnable(&self, id: ThreadId) -> bool {
-        self.threads.get(id).is_some_and(|thread| thread.state == State::Runnable)
+        self.threads.state(id) == State::Runnable
     }
 }

@@ -20,6 +20,7 @@
 extern crate alloc;
 
 mod arena;
+mod block;
 pub mod cap;
 mod census;
 pub mod console;

@@ -73,7 +73,8 @@ impl Scheduler {
     pub fn idle(&self) -> u64 {
         self.idle
     }
-    /// How often the processor changed hands.
+    /// How often the processor changed hands, other than from one native thread to another by a message that went the
+    /// short way.
     pub fn switches(&self) -> u64 {
         self.switches
     }
@@ -127,12 +128,16 @@ impl Scheduler {
         self.current = Some(id);
     }
 
+    /// The thread that has the processor, to be replaced by another: see [`crate::ipc`].
+    #[inline]
+    pub(crate) fn current_mut(&mut self) -> Option<&mut ThreadId> {
+        self.current.as_mut()
+    }
+
     /// Puts a runnable thread into its queue.
     pub(crate) fn enqueue(&mut self, groups: &mut Groups, threads: &mut Threads, id: ThreadId) {
-        let Some(thread) = threads.get_mut(id).filter(|t| t.state == State::Runnable && !t.entity.queued)
-        else {
-            return;
-        };
+        let runs = threads.state(id) == State::Runnable;
+        let Some(thread) = threads.get_mut(id).filter(|thread| runs && !thread.entity.queued) else { return };
         let group_id = thread.group;
         let Some(group) = groups.get_mut(group_id) else { return };
         group.queue.push(&mut thread.entity, Member::Thread(id));
@@ -215,11 +220,13 @@ impl Scheduler {
                 continue;
             };
             let entity = match member {
-                Member::Thread(id) => threads
-                    .get_mut(id)
-                    .map(|t| (t.state == State::Runnable, &mut t.entity))
-                    .map(|(wants, entity)| (wants, entity.virtual_time, &mut entity.queued))
-                    .map(|(wants, time, queued)| (wants && *queued, time, queued)),
+                Member::Thread(id) => {
+                    let wants = threads.state(id) == State::Runnable;
+                    threads
+                        .get_mut(id)
+                        .map(|thread| &mut thread.entity)
+                        .map(|entity| (wants && entity.queued, entity.virtual_time, &mut entity.queued))
+                }
                 Member::Group(id) => groups.get_mut(id).map(|g| {
                     let may = g.freezer == Freezer::Thawed && !g.budget.throttled;
                     (may && g.entity.queued, g.entity.virtual_time, &mut g.entity.queued)
@@ -306,7 +313,9 @@ fn climb(groups: &mut Groups, mut at: GroupId) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cap::SpaceId;
     use crate::group::Limits;
+    use crate::hw::Space;
     use crate::native::NativeThread;
     use crate::ns::ProcessId;
     use crate::thread::{Context, Thread, ThreadBody};
@@ -319,7 +328,7 @@ mod tests {
             let limits = Limits { weight, ..Limits::default() };
             let group = groups.create(GroupId::ROOT, name, limits).unwrap();
             for _ in 0..count {
-                let body = ThreadBody::Native(NativeThread::default());
+                let body = ThreadBody::Native(NativeThread::new(SpaceId(0), Space(0)));
                 let id = threads.insert(Thread::new(ProcessId(0), group, Context::new(0, 0), body));
                 threads.end_waits(id);
                 sched.enqueue(&mut groups, &mut threads, id);

@@ -5,6 +5,9 @@
 //! happened. What a call had already done before it began to wait is kept in the thread by whoever implements it.
 
 use crate::arena::Arena;
+use crate::block::{ControlBlock, Stage};
+use crate::cap::SpaceId;
+use crate::hw::Space;
 use crate::linux::LinuxThread;
 use crate::memory::GroupId;
 use crate::native::NativeThread;
@@ -57,6 +60,30 @@ impl Registers {
     /// In `vector`: entered by `syscall`, so that `rcx` and `r11` are dead. Anything else is left by `iretq`, which
     /// restores every register: set 0 when rip, rcx or r11 are replaced (signal frames, sigreturn, execve).
     pub const SYSCALL: u64 = u64::MAX;
+    const ZERO: Registers = Registers {
+        r15: 0,
+        r14: 0,
+        r13: 0,
+        r12: 0,
+        rbp: 0,
+        rbx: 0,
+        r11: 0,
+        r10: 0,
+        r9: 0,
+        r8: 0,
+        rax: 0,
+        rcx: 0,
+        rdx: 0,
+        rsi: 0,
+        rdi: 0,
+        vector: 0,
+        error: 0,
+        rip: 0,
+        cs: 0,
+        rflags: 0,
+        rsp: 0,
+        ss: 0,
+    };
     /// User code segment selector.
     pub const USER_CS: u64 = 0x33;
     /// User data segment selector.
@@ -85,23 +112,15 @@ pub struct Context {
 impl Context {
     /// A context that begins at `rip` with stack `rsp`, everything else zero and the floating-point unit as after
     /// `finit`, with all exceptions masked.
-    pub fn new(rip: u64, rsp: u64) -> Self {
+    pub const fn new(rip: u64, rsp: u64) -> Self {
         let mut fpu = [0; 512];
-        fpu[..2].copy_from_slice(&0x37Fu16.to_le_bytes());
-        fpu[24..28].copy_from_slice(&0x1F80u32.to_le_bytes());
-        Context {
-            fpu,
-            registers: Registers {
-                rip,
-                rsp,
-                cs: Registers::USER_CS,
-                ss: Registers::USER_SS,
-                rflags: Registers::USER_FLAGS,
-                ..Registers::default()
-            },
-            fs_base: 0,
-            gs_base: 0,
-        }
+        // The control word 0x37F, and MXCSR 0x1F80.
+        (fpu[0], fpu[1], fpu[24], fpu[25]) = (0x7F, 0x03, 0x80, 0x1F);
+        let mut registers = Registers::ZERO;
+        (registers.rip, registers.rsp) = (rip, rsp);
+        (registers.cs, registers.ss) = (Registers::USER_CS, Registers::USER_SS);
+        registers.rflags = Registers::USER_FLAGS;
+        Context { fpu, registers, fs_base: 0, gs_base: 0 }
     }
 }
 
@@ -149,8 +168,6 @@ pub struct Thread {
     pub process: ProcessId,
     /// Who pays for its time: its process's group.
     pub group: GroupId,
-    /// Whether it can run. Changed by the kernel's `wait_on` and `wake` only.
-    pub state: State,
     /// Its share of the processor.
     pub entity: Entity,
     /// Time it used, in nanoseconds.
@@ -170,7 +187,6 @@ impl Thread {
             context: Box::new(context),
             process,
             group,
-            state: State::Waiting,
             entity: Entity::default(),
             cpu: 0,
             cpu_user: 0,
@@ -193,6 +209,8 @@ impl Thread {
 #[derive(Debug, Default)]
 pub struct Threads {
     all: Arena<Thread>,
+    /// What messages need of each, by its position.
+    blocks: Vec<ControlBlock>,
     waiting: BTreeSet<(Channel, ThreadId)>,
     deadlines: BTreeSet<(Nanos, ThreadId)>,
 }
@@ -206,6 +224,25 @@ impl Threads {
     pub fn get_mut(&mut self, id: ThreadId) -> Option<&mut Thread> {
         self.all.get_mut(id.0)
     }
+    /// A thread's control block; an inert one if there is no such thread any more.
+    #[inline]
+    pub(crate) fn block(&self, id: ThreadId) -> Option<&ControlBlock> {
+        self.blocks.get(id.0 as usize)
+    }
+    /// A thread's control block, to be changed.
+    #[inline]
+    pub(crate) fn block_mut(&mut self, id: ThreadId) -> Option<&mut ControlBlock> {
+        self.blocks.get_mut(id.0 as usize)
+    }
+    /// All control blocks.
+    #[inline]
+    pub(crate) fn blocks_mut(&mut self) -> &mut [ControlBlock] {
+        &mut self.blocks
+    }
+    /// Whether a thread can run. Changed by the kernel's `wait_on` and `wake`, and by messages.
+    pub fn state(&self, id: ThreadId) -> State {
+        self.block(id).map_or(State::Waiting, ControlBlock::state)
+    }
     /// How many there are.
     pub fn count(&self) -> usize {
         self.all.len()
@@ -218,11 +255,26 @@ impl Threads {
     pub fn iter(&self) -> impl Iterator<Item = (ThreadId, &Thread)> {
         self.all.iter().map(|(at, thread)| (ThreadId(at), thread))
     }
-    pub(crate) fn insert(&mut self, thread: Thread) -> ThreadId {
-        ThreadId(self.all.insert(thread))
+    pub(crate) fn insert(&mut self, mut thread: Thread) -> ThreadId {
+        let (group, context) = (thread.group, core::ptr::from_mut(thread.context.as_mut()));
+        let (space, tables) = match &thread.body {
+            ThreadBody::Native(native) => (native.space, native.tables),
+            ThreadBody::Linux(_) => (SpaceId::NOTHING, Space(0)),
+        };
+        let id = ThreadId(self.all.insert(thread));
+        while self.blocks.len() <= id.0 as usize {
+            self.blocks.push(ControlBlock::inert(0));
+        }
+        if let Some(block) = self.block_mut(id) {
+            *block = ControlBlock { group, context, space, tables, ..ControlBlock::inert(block.life) };
+        }
+        id
     }
     pub(crate) fn remove(&mut self, id: ThreadId) -> Option<Thread> {
         self.forget_waits(id);
+        if let Some(block) = self.block_mut(id) {
+            *block = ControlBlock::inert(block.life + 1);
+        }
         self.all.remove(id.0)
     }
 
@@ -230,7 +282,11 @@ impl Threads {
     pub(crate) fn note_waits(&mut self, id: ThreadId, channels: &[Channel], deadline: Option<Nanos>) {
         self.forget_waits(id);
         let Some(thread) = self.all.get_mut(id.0) else { return };
-        thread.state = State::Waiting;
+        if let Some(block) = self.blocks.get_mut(id.0 as usize)
+            && block.stage == Stage::Runnable
+        {
+            block.stage = Stage::Waiting;
+        }
         thread.channels.extend_from_slice(channels);
         thread.deadline = deadline;
         self.waiting.extend(channels.iter().map(|channel| (*channel, id)));
@@ -250,13 +306,8 @@ impl Threads {
     /// Makes `id` runnable again; false if it was or is no more.
     pub(crate) fn end_waits(&mut self, id: ThreadId) -> bool {
         self.forget_waits(id);
-        match self.all.get_mut(id.0) {
-            Some(thread) if thread.state == State::Waiting => {
-                thread.state = State::Runnable;
-                true
-            }
-            _ => false,
-        }
+        let Some(block) = self.block_mut(id).filter(|block| !block.context.is_null()) else { return false };
+        core::mem::replace(&mut block.stage, Stage::Runnable) != Stage::Runnable
     }
 
     /// Somebody who waits for `channel`.

@@ -40,6 +40,7 @@ use core::arch::global_asm;
 use cpu::Features;
 use machine::Machine;
 use timer::{Rate, Timer};
+use traps::Messages;
 use uart::Uart;
 
 global_asm!(
@@ -79,7 +80,7 @@ extern "C" fn start(protocol: u32, info: u32) -> ! {
         Err(errno) => power::die(format_args!("the boot image cannot be loaded, error {}", errno.0)),
     };
     match First::start(&mut kernel, &boot.command_line) {
-        Ok(first) => traps::run(kernel, first),
+        Ok(first) => traps::run(kernel, first, Messages::asked_for(&boot.command_line)),
         Err(why) => power::die(format_args!("{why}")),
     }
 }

@@ -1,8 +1,15 @@
-// Every way into the kernel from ring 3, and the one way back.
+// Every way into the kernel from ring 3, and the ways back.
 //
 // The kernel's gs is `Door` of traps.rs. User registers are saved where they will be loaded from: in the Context of
-// the current thread. Nothing of ring 3 is left in the processor but extended registers, which Rust may use: they
-// are saved first where the thread may expect them back, and loaded last.
+// the current thread, whose registers end right after `rsp` for what is written here: TOP is the address of `ss`, and
+// it and `cs` are never written, for they are the same in every context.
+//
+// Nothing of ring 3 is left in the processor but extended registers, which Rust may use: they are saved first where
+// the thread may expect them back, and loaded last.
+//
+// A message of at most 64 bytes goes the short way (ipc/fast.rs of kernel-core): its words stay in the registers they
+// came in, or are fetched from where they were saved because Rust may have used these registers. Of the one who gets
+// the processor only what a system call keeps is loaded: rbx, rbp, stack and instruction pointer, flags.
 
 .section .text
 .macro PUSH_REGISTERS
@@ -44,15 +51,29 @@
 syscall_entry:
     swapgs
     mov gs:[{scratch}], rsp
-    mov rsp, gs:[{registers_end}]
-    push {user_ss}
-    push gs:[{scratch}]
-    push r11
-    push {user_cs}
-    push rcx
-    push 0
-    push -1                     // Registers::SYSCALL
-    PUSH_REGISTERS
+    mov rsp, gs:[{top}]
+    push gs:[{scratch}]         // rsp; from here on rsp is at its place
+    mov [rsp + {rflags}], r11
+    mov [rsp + {rip}], rcx
+    mov [rsp + {rdi}], rdi
+    mov [rsp + {rsi}], rsi
+    mov [rsp + {rdx}], rdx
+    mov [rsp + {r8}], r8
+    mov [rsp + {r9}], r9
+    mov [rsp + {r10}], r10
+    cmp rax, gs:[{short_send}]
+    je short_send
+    cmp rax, gs:[{short_reply}]
+    je short_reply
+long_way:
+    mov [rsp + {rax}], rax
+    mov [rsp + {rbx}], rbx
+    mov [rsp + {rbp}], rbp
+    mov [rsp + {r12}], r12
+    mov [rsp + {r13}], r13
+    mov [rsp + {r14}], r14
+    mov [rsp + {r15}], r15
+    mov qword ptr [rsp + {vector}], -1      // Registers::SYSCALL
     mov rsp, gs:[{kernel_stack}]
     mov rax, gs:[{keep_fpu}]
     test rax, rax
@@ -79,6 +100,70 @@ return_to_user:                 // rax: the registers to load, rdx: the floating
     swapgs
     iretq
 
+// rdi: the handle, rsi: the MessageInfo. MXCSR is still ring 3's: what is called does not calculate.
+short_send:
+    mov rdx, gs:[{kernel}]
+    mov rsp, gs:[{kernel_stack}]
+    call {fast_send}
+    test rax, rax
+    jnz switch
+    mov eax, {send}
+    jmp missed
+short_reply:
+    mov rdx, gs:[{kernel}]
+    mov rsp, gs:[{kernel_stack}]
+    call {fast_reply_receive}
+    test rax, rax
+    jnz switch
+    mov eax, {reply_receive}
+missed:                         // as if nothing had been tried: the rest is as ring 3 has left it
+    mov rsp, gs:[{top}]
+    sub rsp, 8
+    jmp long_way
+
+// rax: the context to go on with, rdx: the badge. rbx, rbp and r12 to r15 are as ring 3 has left them.
+switch:
+    mov rdi, rdx
+    mov rdx, gs:[{top}]
+    lea rcx, [rax + {top_of_context}]
+    mov gs:[{top}], rcx
+    mov [rdx - 8 + {rbx}], rbx
+    mov [rdx - 8 + {rbp}], rbp
+    mov rsi, [rdx - 8 + {rsi}]
+    fxrstor64 [rip + {clean}]
+    mov rbx, [rcx - 8 + {rbx}]
+    mov rbp, [rcx - 8 + {rbp}]
+    mov r11, [rcx - 8 + {rflags}]
+    mov rsp, [rcx - 8]
+    mov rcx, [rcx - 8 + {rip}]
+    and esi, 0x7f               // its length: room is for the other direction, and there is nothing else
+    jz ladder
+    mov r8, [rdx - 8 + {r8}]
+    mov r9, [rdx - 8 + {r9}]
+    mov r10, [rdx - 8 + {r10}]
+    mov rdx, [rdx - 8 + {rdx}]
+    cmp esi, 7*8
+    ja all_words
+    // Words beyond the end are 0: into the ladder, 3 bytes for each word that is there.
+    lea eax, [rsi + 7]
+    shr eax, 3
+    lea eax, [rax + rax*2]
+    add rax, offset ladder
+    jmp rax
+ladder:
+    xor rdx, rdx
+    xor r8, r8
+    xor r9, r9
+    xor r10, r10
+    xor r12, r12
+    xor r13, r13
+    xor r14, r14
+    xor r15, r15
+all_words:
+    xor eax, eax
+    swapgs
+    sysretq                     // to where a system call of its own came from: see `Door`
+
 // Interrupts and exceptions arrive on a stack of their own, so the red zone of whoever was interrupted stays.
 .global interrupt_common
 interrupt_common:
@@ -88,11 +173,10 @@ interrupt_common:
     test qword ptr [rsp + 18*8], 3
     jz 3f
     swapgs
-    mov rax, gs:[{interrupted_fpu}]
-    fxsave64 [rax]
+    mov rdi, gs:[{top}]
+    fxsave64 [rdi - {top_of_context}]       // it begins there
     mov rsi, rsp
-    mov rdi, gs:[{registers_end}]
-    sub rdi, 22*8
+    sub rdi, 21*8
     mov rbx, rdi
     mov ecx, 22
     rep movsq

@@ -3,15 +3,16 @@
 use crate::machine::Machine;
 use crate::one_cpu::OneCpu;
 use crate::{cpu, image, power, timer};
+use bailiwick_abi::{Call, Handle, MessageInfo, SMALL_MAX};
 use bailiwick_kernel_core::first::First;
 use bailiwick_kernel_core::hw::USER_END;
+use bailiwick_kernel_core::ipc::Switch;
 use bailiwick_kernel_core::kernel::{Abi, Kernel, Next};
 use bailiwick_kernel_core::mm::Access;
 use bailiwick_kernel_core::thread::{Context, Registers};
 use core::arch::{asm, global_asm};
 use core::mem::offset_of;
 use core::ptr::addr_of_mut;
-use spin::Once;
 use x86_64::VirtAddr;
 use x86_64::registers::control::Cr2;
 use x86_64::registers::model_specific::{FsBase, KernelGsBase};
@@ -27,21 +28,64 @@ const FETCH: u64 = 16;
 /// What the stubs find through `gs`.
 #[repr(C)]
 struct Door {
-    /// The end of the current thread's registers: they are pushed there.
-    registers_end: u64,
+    /// Where `ss` of the current thread's registers is: what is pushed here first is its stack pointer.
+    top: u64,
     scratch: u64,
     kernel_stack: u64,
     /// Where a system call saves floating-point state; 0 if its thread does not keep it.
     keep_fpu: u64,
-    /// Where an interrupt does.
-    interrupted_fpu: u64,
+    /// The number of the call that may go the short way, if the current thread is a native one.
+    short_send: u64,
+    /// The number of the other.
+    short_reply: u64,
+    /// What the short way is given.
+    kernel: *mut Running,
 }
 
-static DOOR: OneCpu<Door> =
-    OneCpu::new(Door { registers_end: 0, scratch: 0, kernel_stack: 0, keep_fpu: 0, interrupted_fpu: 0 });
+/// No system call has this number.
+const NO_NUMBER: u64 = u64::MAX;
+
+/// Which way messages may go.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Messages {
+    /// The short one, where it serves.
+    Short,
+    /// The long one, always: to find out what the short one is good for.
+    Long,
+}
+
+impl Messages {
+    /// What the boot parameter `messages=long` says.
+    pub(crate) fn asked_for(command_line: &[u8]) -> Messages {
+        let mut words = command_line.split(|byte| *byte == b' ');
+        if words.any(|word| word == b"messages=long") { Messages::Long } else { Messages::Short }
+    }
+}
+
+static DOOR: OneCpu<Door> = OneCpu::new(Door {
+    top: 0,
+    scratch: 0,
+    kernel_stack: 0,
+    keep_fpu: 0,
+    short_send: NO_NUMBER,
+    short_reply: NO_NUMBER,
+    kernel: core::ptr::null_mut(),
+});
 
 /// What a native thread finds in the floating-point unit after a system call: nothing of anybody's.
-static CLEAN: Once<Context> = Once::new();
+static CLEAN: Context = Context::new(0, 0);
+
+/// Distance from the start of a context to where `ss` is.
+const TOP: usize = offset_of!(Context, registers) + offset_of!(Registers, ss);
+/// What the short way returns is a context, and an interrupt saves floating-point state at its start.
+const _: () = assert!(offset_of!(Context, fpu) == 0);
+
+/// From where `rsp` is saved to where another register is.
+macro_rules! from_rsp {
+    ($register:ident) => {
+        offset_of!(Registers, $register) as isize - offset_of!(Registers, rsp) as isize
+    };
+}
 
 /// The kernel, once it runs.
 static RUNNING: OneCpu<Option<Running>> = OneCpu::new(None);
@@ -49,6 +93,7 @@ static RUNNING: OneCpu<Option<Running>> = OneCpu::new(None);
 struct Running {
     kernel: Kernel<Machine>,
     first: First,
+    messages: Messages,
     /// When segments were last loaded, and with which bases.
     loaded: Option<Segments>,
 }
@@ -56,7 +101,9 @@ struct Running {
 /// What ring 3 reaches through segment registers.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Segments {
-    /// How often the processor had changed hands: another thread may have left its own selectors.
+    /// How often the processor had changed hands: another thread may have left its own selectors. A message that goes
+    /// the short way does not count. It goes from one native thread to another, which both have bases of 0, whatever
+    /// selectors they load: the one that is left may see those of the other, and nothing else.
     switches: u64,
     fs_base: u64,
     gs_base: u64,
@@ -71,13 +118,35 @@ pub(crate) struct Return {
 
 global_asm!(
     include_str!("trap.s"),
-    registers_end = const offset_of!(Door, registers_end),
+    top = const offset_of!(Door, top),
     scratch = const offset_of!(Door, scratch),
     kernel_stack = const offset_of!(Door, kernel_stack),
     keep_fpu = const offset_of!(Door, keep_fpu),
-    interrupted_fpu = const offset_of!(Door, interrupted_fpu),
-    user_ss = const Registers::USER_SS,
-    user_cs = const Registers::USER_CS,
+    short_send = const offset_of!(Door, short_send),
+    short_reply = const offset_of!(Door, short_reply),
+    kernel = const offset_of!(Door, kernel),
+    top_of_context = const TOP,
+    rax = const from_rsp!(rax),
+    rbx = const from_rsp!(rbx),
+    rdx = const from_rsp!(rdx),
+    rsi = const from_rsp!(rsi),
+    rdi = const from_rsp!(rdi),
+    rbp = const from_rsp!(rbp),
+    r8 = const from_rsp!(r8),
+    r9 = const from_rsp!(r9),
+    r10 = const from_rsp!(r10),
+    r12 = const from_rsp!(r12),
+    r13 = const from_rsp!(r13),
+    r14 = const from_rsp!(r14),
+    r15 = const from_rsp!(r15),
+    vector = const from_rsp!(vector),
+    rip = const from_rsp!(rip),
+    rflags = const from_rsp!(rflags),
+    send = const Call::Send as u64,
+    reply_receive = const Call::ReplyReceive as u64,
+    clean = sym CLEAN,
+    fast_send = sym fast_send,
+    fast_reply_receive = sym fast_reply_receive,
     spurious = const timer::SPURIOUS,
     end_of_interrupt = const timer::END_OF_INTERRUPT,
     vectors = const cpu::VECTORS,
@@ -109,12 +178,15 @@ pub(crate) fn door_address() -> u64 {
 }
 
 /// Leaves ring 0 to the threads of `kernel`. `first` is the program whose end is the machine's.
-pub(crate) fn run(kernel: Kernel<Machine>, first: First) -> ! {
+pub(crate) fn run(kernel: Kernel<Machine>, first: First, messages: Messages) -> ! {
     let [kernel_stack, ..] = image::stack_ends();
     // SAFETY: nothing of the kernel has a reference to these statics before this, the one call.
     let running = unsafe {
-        (*DOOR.pointer()).kernel_stack = kernel_stack;
-        (*RUNNING.pointer()).insert(Running { kernel, first, loaded: None })
+        let running = (*RUNNING.pointer()).insert(Running { kernel, first, messages, loaded: None });
+        let pointer = core::ptr::from_mut(running);
+        let door = &mut *DOOR.pointer();
+        (door.kernel_stack, door.kernel) = (kernel_stack, pointer);
+        running
     };
     let to = running.leave();
     // SAFETY: what is loaded is a thread's, checked by `leave`; nothing on this stack is needed any more.
@@ -137,6 +209,57 @@ unsafe fn running() -> &'static mut Running {
         Some(running) => running,
         None => power::die(format_args!("ring 3 before the start")),
     }
+}
+
+/// Where a message went the short way.
+#[repr(C)]
+pub(crate) struct Went {
+    /// The context to go on with; null if the message must go the long way.
+    context: *mut Context,
+    badge: u64,
+}
+
+impl Running {
+    #[inline(always)]
+    fn go_on_with(&mut self, switch: Option<Switch>) -> Went {
+        let Some(switch) = switch else { return MISSED };
+        self.kernel.mem.hw.load_space(switch.tables);
+        Went { context: switch.context, badge: switch.badge }
+    }
+}
+
+const MISSED: Went = Went { context: core::ptr::null_mut(), badge: 0 };
+
+/// Most messages offer no room for capabilities in what comes back, and then the whole word is their length.
+#[inline(always)]
+fn is_plain(info: MessageInfo) -> bool {
+    info.0 <= SMALL_MAX as u64
+}
+
+extern "C" fn fast_send(handle: Handle, info: MessageInfo, running: &mut Running) -> Went {
+    if !is_plain(info) {
+        return if info.is_small() { fast_send_offering(handle, info, running) } else { MISSED };
+    }
+    let switch = running.kernel.fast_send(handle);
+    running.go_on_with(switch)
+}
+#[inline(never)]
+extern "C" fn fast_send_offering(handle: Handle, info: MessageInfo, running: &mut Running) -> Went {
+    let switch = running.kernel.fast_send_offering(handle, info);
+    running.go_on_with(switch)
+}
+
+extern "C" fn fast_reply_receive(handle: Handle, info: MessageInfo, running: &mut Running) -> Went {
+    if !is_plain(info) {
+        return if info.is_small() { fast_reply_receive_offering(handle, info, running) } else { MISSED };
+    }
+    let switch = running.kernel.fast_reply_receive(handle);
+    running.go_on_with(switch)
+}
+#[inline(never)]
+extern "C" fn fast_reply_receive_offering(handle: Handle, info: MessageInfo, running: &mut Running) -> Went {
+    let switch = running.kernel.fast_reply_receive_offering(handle, info);
+    running.go_on_with(switch)
 }
 
 extern "C" fn system_call() -> Return {
@@ -252,10 +375,13 @@ impl Running {
         let fpu = context.fpu.as_mut_ptr();
         // SAFETY: the stubs use the door only after the return to ring 3.
         let door = unsafe { &mut *DOOR.pointer() };
-        door.registers_end = addr_of_mut!(context.registers) as u64 + size_of::<Registers>() as u64;
-        door.interrupted_fpu = fpu as u64;
-        door.keep_fpu = if abi == Abi::Linux { fpu as u64 } else { 0 };
-        let clean = CLEAN.call_once(|| Context::new(0, 0)).fpu.as_ptr();
+        door.top = addr_of_mut!(context.registers.ss) as u64;
+        (door.keep_fpu, door.short_send, door.short_reply) = match abi {
+            Abi::Linux => (fpu as u64, NO_NUMBER, NO_NUMBER),
+            Abi::Native if self.messages == Messages::Long => (0, NO_NUMBER, NO_NUMBER),
+            Abi::Native => (0, Call::Send as u64, Call::ReplyReceive as u64),
+        };
+        let clean = CLEAN.fpu.as_ptr();
         Some(Return {
             registers: addr_of_mut!(context.registers),
             fpu: if abi == Abi::Native && after_call { clean } else { fpu },

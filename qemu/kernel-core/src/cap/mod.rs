@@ -23,7 +23,7 @@ mod tests;
 mod transfer;
 mod tree;
 
-use crate::arena::Arena;
+use crate::arena::{Arena, Pool};
 use crate::container::ContainerId;
 use crate::ipc::{CallId, EndpointId, NotificationId};
 use crate::memory::GroupId;
@@ -38,6 +38,11 @@ pub(crate) use transfer::{Passed, Wanted};
 /// A capability space, by position.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct SpaceId(pub(crate) u32);
+
+impl SpaceId {
+    /// The space of who can name nothing. It is always empty.
+    pub(crate) const NOTHING: SpaceId = SpaceId(0);
+}
 
 /// A capability, by its position in the tree. Good until it is deleted.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -147,14 +152,29 @@ enum Loss {
 }
 
 /// All capabilities.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Capabilities {
     nodes: Arena<tree::Node>,
-    spaces: Arena<space::Space>,
+    spaces: Pool<space::Space>,
     holders: BTreeMap<Object, Holders>,
     gone: VecDeque<Gone>,
     /// Endpoints whose receiver wants to be told when a badge is held by nobody any more.
     watched: BTreeMap<EndpointId, badge::Watched>,
+}
+
+impl Default for Capabilities {
+    fn default() -> Self {
+        let mut spaces = Pool::new();
+        // At position 0: `SpaceId::NOTHING`, without a slot.
+        spaces.insert(space::Space::default());
+        Capabilities {
+            nodes: Arena::new(),
+            spaces,
+            holders: BTreeMap::new(),
+            watched: BTreeMap::new(),
+            gone: VecDeque::new(),
+        }
+    }
 }
 
 impl Capabilities {
@@ -162,9 +182,9 @@ impl Capabilities {
     pub fn count(&self) -> usize {
         self.nodes.len()
     }
-    /// How many spaces there are.
+    /// How many spaces there are, besides the one of who can name nothing.
     pub fn space_count(&self) -> usize {
-        self.spaces.len()
+        self.spaces.len() - 1
     }
     /// How many capabilities stand for this object.
     pub fn holders(&self, object: Object) -> u32 {

@@ -1,15 +1,45 @@
 //! Spaces: numbered slots, each counting its contents.
+//!
+//! What a capability allows is in its node of the tree. A slot has besides, written down when it is filled, which
+//! endpoint one can send to and receive from by it, so that a message finds its endpoint in one step.
 
 use super::badge::Telling;
 use super::{Capabilities, Capability, NodeId, Object, SpaceId};
+use crate::ipc::EndpointId;
 use alloc::vec::Vec;
 use bailiwick_abi::{Error, Handle, Kind, Rights, SLOTS_MAX, SLOTS_WELL_KNOWN};
 
+/// One cache line.
 #[derive(Clone, Copy, Debug)]
+#[repr(align(64))]
 pub(super) struct Slot {
-    /// Which content is in it, or will be next.
-    pub(super) generation: u32,
+    /// The handle of what is in it, or will be next.
+    handle: Handle,
     content: Content,
+    port: Port,
+}
+
+/// What one can do with messages by the capability in a slot: nothing, unless it is an endpoint's.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Port {
+    /// Where calls go, with `WRITE`,
+    pub(crate) sends: Option<EndpointId>,
+    /// and this badge.
+    pub(crate) badge: u64,
+    /// Where one receives and by which capability, with `READ`.
+    pub(crate) receives: Option<(EndpointId, NodeId)>,
+}
+
+impl Port {
+    fn new(node: NodeId, capability: Capability) -> Self {
+        let Object::Endpoint(endpoint) = capability.object else { return Port::default() };
+        let may = |right: Rights| capability.rights.contains(right);
+        Port {
+            sends: may(Rights::WRITE).then_some(endpoint),
+            badge: capability.badge,
+            receives: may(Rights::READ).then_some((endpoint, node)),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -21,8 +51,8 @@ enum Content {
     Retired,
 }
 
-/// The slots of one process.
-#[derive(Debug)]
+/// The slots of one process; none if the process has ended.
+#[derive(Debug, Default)]
 pub(super) struct Space {
     slots: Vec<Slot>,
     /// The first free slot above the well-known ones.
@@ -31,20 +61,30 @@ pub(super) struct Space {
     free_count: u32,
 }
 
+impl Slot {
+    fn new(at: u32) -> Self {
+        Slot { handle: Handle::first(at), content: Content::Free(None), port: Port::default() }
+    }
+    fn fill(&mut self, node: NodeId, capability: Capability) {
+        self.content = Content::Held(node);
+        self.port = Port::new(node, capability);
+    }
+}
+
 impl Space {
     fn new() -> Self {
-        let empty = Slot { generation: 0, content: Content::Free(None) };
-        Space { slots: alloc::vec![empty; SLOTS_WELL_KNOWN as usize], free: None, free_count: 0 }
+        Space { slots: (0..SLOTS_WELL_KNOWN).map(Slot::new).collect(), free: None, free_count: 0 }
     }
     /// How many capabilities still fit.
     pub(super) fn room(&self) -> usize {
+        if self.slots.is_empty() {
+            return 0;
+        }
         (SLOTS_MAX as usize).saturating_sub(self.slots.len()) + self.free_count as usize
     }
     fn node(&self, handle: Handle) -> Option<NodeId> {
         match self.slots.get(handle.slot() as usize)? {
-            Slot { generation, content: Content::Held(node) } if *generation == handle.generation() => {
-                Some(*node)
-            }
+            Slot { handle: own, content: Content::Held(node), .. } if *own == handle => Some(*node),
             _ => None,
         }
     }
@@ -61,23 +101,25 @@ impl Space {
         if at >= SLOTS_MAX {
             return None;
         }
-        self.slots.push(Slot { generation: 0, content: Content::Free(None) });
+        self.slots.push(Slot::new(at));
         Some(at)
     }
-    pub(super) fn put(&mut self, node: NodeId) -> Option<Handle> {
+    /// Fills a free slot above the well-known ones with a node that stands for this.
+    pub(super) fn put(&mut self, node: NodeId, capability: Capability) -> Option<Handle> {
         let at = self.take_free()?;
         let slot = self.slots.get_mut(at as usize)?;
-        slot.content = Content::Held(node);
-        Some(Handle::new(at, slot.generation))
+        slot.fill(node, capability);
+        Some(slot.handle)
     }
     /// Empties a slot. Its next content has another generation; if there is none left it has no next content.
     pub(super) fn empty(&mut self, at: u32) {
         let free = self.free;
         let Some(slot) = self.slots.get_mut(at as usize) else { return };
-        slot.content = match slot.generation.checked_add(1) {
+        slot.port = Port::default();
+        slot.content = match slot.handle.generation().checked_add(1) {
             None => Content::Retired,
             Some(next) => {
-                slot.generation = next;
+                slot.handle = Handle::new(at, next);
                 if at >= SLOTS_WELL_KNOWN {
                     self.free = Some(at);
                     self.free_count += 1;
@@ -89,7 +131,7 @@ impl Space {
     /// For tests of what happens when generations are used up.
     #[cfg(test)]
     pub(super) fn age(&mut self, at: u32, generation: u32) {
-        self.slots[at as usize].generation = generation;
+        self.slots[at as usize].handle = Handle::new(at, generation);
     }
 }
 
@@ -125,6 +167,13 @@ impl Capabilities {
     #[inline]
     pub fn node(&self, space: SpaceId, handle: Handle) -> Result<NodeId, Error> {
         self.space(space).and_then(|space| space.node(handle)).ok_or(Error::BAD_HANDLE)
+    }
+    /// What one can do with messages by a handle; none if it names no capability.
+    #[inline]
+    pub(crate) fn port(&self, space: SpaceId, handle: Handle) -> Option<&Port> {
+        // A slot that holds nothing has an empty port, so it need not be asked whether it does.
+        let slot = self.space(space)?.slots.get(handle.slot() as usize)?;
+        (slot.handle == handle).then_some(&slot.port)
     }
     /// The capability that a handle names.
     ///
@@ -176,7 +225,8 @@ impl Capabilities {
             return Err(Error::FULL);
         }
         let node = self.new_node(capability, parent);
-        let handle = self.space_mut(space).and_then(|space| space.put(node)).ok_or(Error::FULL)?;
+        let handle =
+            self.space_mut(space).and_then(|space| space.put(node, capability)).ok_or(Error::FULL)?;
         self.set_place(node, space, handle.slot());
         Ok(handle)
     }
@@ -198,12 +248,13 @@ impl Capabilities {
             return Err(Error::FULL);
         }
         let found = self.space(space).and_then(|space| space.slots.get(slot as usize));
-        if !matches!(found, Some(Slot { generation: 0, content: Content::Free(_) })) {
+        let unused = |slot: &Slot| slot.handle.generation() == 0 && matches!(slot.content, Content::Free(_));
+        if !found.is_some_and(unused) {
             return Err(Error::EXISTS);
         }
         let node = self.new_node(capability, parent);
         if let Some(found) = self.space_mut(space).and_then(|space| space.slots.get_mut(slot as usize)) {
-            found.content = Content::Held(node);
+            found.fill(node, capability);
         }
         self.set_place(node, space, slot);
         Ok(())

@@ -26,7 +26,7 @@ impl Capabilities {
             let rights = capability.rights.restrict(word.rights());
             let handle = match word.transfer() {
                 Transfer::Copy => self.insert_below(to, Capability { rights, ..capability }, Some(node))?,
-                Transfer::Move => self.relocate(node, to, rights)?,
+                Transfer::Move => self.relocate(node, to, Capability { rights, ..capability })?,
             };
             let _ = passed.push(CapabilityWord::received(handle, capability.object.kind(), rights));
         }
@@ -64,16 +64,16 @@ impl Capabilities {
         &mut self,
         node: NodeId,
         to: SpaceId,
-        rights: Rights,
+        narrowed: Capability,
     ) -> Result<bailiwick_abi::Handle, Error> {
-        let handle = self.space_mut(to).and_then(|space| space.put(node)).ok_or(Error::FULL)?;
+        let handle = self.space_mut(to).and_then(|space| space.put(node, narrowed)).ok_or(Error::FULL)?;
         if let Some((space, slot)) = self.place(node)
             && let Some(space) = self.space_mut(space)
         {
             space.empty(slot);
         }
         self.set_place(node, to, handle.slot());
-        self.narrow(node, rights);
+        self.narrow(node, narrowed.rights);
         Ok(handle)
     }
 }

@@ -1,6 +1,6 @@
 //! Properties of the word that a receiver gets when a badge has ended.
 
-use super::Stage;
+use crate::block::Stage;
 use crate::cap::Object;
 use crate::native::testing::{Actor, Came, World};
 use alloc::vec::Vec;
@@ -194,7 +194,7 @@ fn a_client_that_ends_while_its_call_is_queued_received_or_parked_leaves_nothing
         assert_eq!(s.w.k.caps.count(), before, "stage {stage}");
         assert_eq!(s.w.k.caps.badge_records(), 0);
         assert_eq!(s.w.enter(s.server.thread, Call::Receive, s.own.0, 0), Came::Waits, "its call is left");
-        assert!(s.w.k.talk(client.thread).is_none_or(|talk| talk.stage == Stage::None));
+        assert!(s.w.k.talk(client.thread).is_none_or(|talk| talk.stage == Stage::Waiting));
     }
 }
 

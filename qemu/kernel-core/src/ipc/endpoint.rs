@@ -1,7 +1,8 @@
 //! Endpoints: the queues, and who takes whom out of them.
 
 use super::message::Fault;
-use super::{CallId, Done, EndpointId, NotificationId, Stage};
+use super::{CallId, Done, EndpointId, NotificationId};
+use crate::block::Stage;
 use crate::cap::NodeId;
 use crate::hw::Hw;
 use crate::kernel::Kernel;
@@ -10,9 +11,28 @@ use bailiwick_abi::{Error, MessageInfo};
 
 /// Threads in the order in which they came, linked through themselves.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Queue {
-    pub(super) first: Option<ThreadId>,
-    last: Option<ThreadId>,
+pub(super) struct Queue(Option<Ends>);
+
+#[derive(Clone, Copy, Debug)]
+struct Ends {
+    first: ThreadId,
+    last: ThreadId,
+}
+
+impl Queue {
+    #[inline]
+    pub(super) fn first(&self) -> Option<ThreadId> {
+        self.0.map(|ends| ends.first)
+    }
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+    /// Forgets the only thread in it.
+    #[inline]
+    pub(super) fn clear(&mut self) {
+        self.0 = None;
+    }
 }
 
 /// What goes first at the next receive, so that neither kind can keep the other waiting.
@@ -41,6 +61,12 @@ pub(super) enum Side {
 }
 
 impl Endpoint {
+    /// The only one who waits here is this receiver, and what comes next is taken as it comes.
+    #[inline]
+    pub(super) fn await_message(&mut self, receiver: ThreadId) {
+        self.receivers = Queue(Some(Ends { first: receiver, last: receiver }));
+        self.turn = Turn::Event;
+    }
     pub(super) fn queue(&mut self, side: Side) -> &mut Queue {
         match side {
             Side::Callers => &mut self.callers,
@@ -54,7 +80,7 @@ impl<H: Hw> Kernel<H> {
         self.ipc.endpoints.get_mut(id.0)
     }
     pub(super) fn first_in(&mut self, id: EndpointId, side: Side) -> Option<ThreadId> {
-        self.endpoint_mut(id)?.queue(side).first
+        self.endpoint_mut(id)?.queue(side).first()
     }
     pub(super) fn next_in_queue(&self, id: ThreadId) -> Option<ThreadId> {
         self.talk(id)?.next
@@ -63,10 +89,8 @@ impl<H: Hw> Kernel<H> {
     /// Puts a thread at the end of a queue.
     fn queue_up(&mut self, endpoint: EndpointId, side: Side, id: ThreadId) {
         let Some(queue) = self.endpoint_mut(endpoint).map(|found| found.queue(side)) else { return };
-        let before = queue.last.replace(id);
-        if before.is_none() {
-            queue.first = Some(id);
-        }
+        let before = queue.0.map(|ends| ends.last);
+        queue.0 = Some(Ends { first: queue.first().unwrap_or(id), last: id });
         if let Some(talk) = self.talk_mut(id) {
             talk.previous = before;
         }
@@ -86,12 +110,11 @@ impl<H: Hw> Kernel<H> {
             talk.previous = previous;
         }
         let Some(queue) = self.endpoint_mut(endpoint).map(|found| found.queue(side)) else { return };
-        if queue.first == Some(id) {
-            queue.first = next;
-        }
-        if queue.last == Some(id) {
-            queue.last = previous;
-        }
+        queue.0 = queue.0.and_then(|Ends { first, last }| {
+            let first = if first == id { next } else { Some(first) };
+            let last = if last == id { previous } else { Some(last) };
+            Some(Ends { first: first?, last: last? })
+        });
     }
 
     // ---- call --------------------------------------------------------------------------------------------------
@@ -114,8 +137,8 @@ impl<H: Hw> Kernel<H> {
             match self.copy_message(caller, receiver, info, badge) {
                 Ok(()) => {
                     self.unqueue(endpoint, Side::Receivers, receiver);
-                    let number = self.accepted(caller, receiver);
-                    self.block(caller, Stage::Awaiting { number });
+                    self.accepted(caller, receiver);
+                    self.block(caller, Stage::Awaiting);
                     self.hand_over(receiver);
                     return Ok(Done::Set);
                 }
@@ -148,15 +171,13 @@ impl<H: Hw> Kernel<H> {
         Ok(())
     }
 
-    /// A message has gone over: the receiver holds the right to answer it. Returns the call's number.
-    fn accepted(&mut self, caller: ThreadId, receiver: ThreadId) -> u64 {
-        let number = self.ipc.next_call;
-        self.ipc.next_call += 1;
+    /// A message has gone over: the receiver holds the right to answer it.
+    fn accepted(&mut self, caller: ThreadId, receiver: ThreadId) {
+        let Some(life) = self.talk(caller).map(|talk| talk.life) else { return };
         if let Some(talk) = self.talk_mut(receiver) {
-            talk.holds = Some(CallId { thread: caller, number });
-            talk.stage = Stage::None;
+            talk.holds = Some(CallId { thread: caller, life });
         }
-        number
+        self.end_stage(receiver);
     }
 
     // ---- receive -----------------------------------------------------------------------------------------------
@@ -209,8 +230,8 @@ impl<H: Hw> Kernel<H> {
             match copied {
                 Ok(()) => {
                     self.unqueue(endpoint, Side::Callers, caller);
-                    let number = self.accepted(caller, receiver);
-                    self.set_stage(caller, Stage::Awaiting { number });
+                    self.accepted(caller, receiver);
+                    self.set_stage(caller, Stage::Awaiting);
                     return Ok(true);
                 }
                 Err(Fault::Sender(error)) => {
@@ -252,7 +273,7 @@ impl<H: Hw> Kernel<H> {
                 }
             }
         }
-        self.set_stage(call.thread, Stage::None);
+        self.end_stage(call.thread);
         Ok(call.thread)
     }
 

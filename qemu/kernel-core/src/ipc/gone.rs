@@ -1,7 +1,8 @@
 //! What happens when capabilities, objects and threads go.
 
 use super::endpoint::Side;
-use super::{EndpointId, NotificationId, Stage};
+use super::{EndpointId, NotificationId};
+use crate::block::Stage;
 use crate::cap::Object;
 use crate::hw::Hw;
 use crate::kernel::Kernel;
@@ -66,9 +67,9 @@ impl<H: Hw> Kernel<H> {
         match self.stage(id) {
             Stage::Calling { endpoint, .. } => self.unqueue(endpoint, Side::Callers, id),
             Stage::Receiving { endpoint, .. } => self.unqueue(endpoint, Side::Receivers, id),
-            Stage::None | Stage::Awaiting { .. } => {}
+            Stage::Runnable | Stage::Waiting | Stage::Awaiting => {}
         }
-        self.set_stage(id, Stage::None);
+        self.end_stage(id);
         if let Some(call) = self.talk_mut(id).and_then(|talk| talk.holds.take()) {
             self.drop_call(call);
         }

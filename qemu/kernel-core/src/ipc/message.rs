@@ -1,6 +1,5 @@
 //! Copying a message from one thread to another: all of it or nothing.
 
-use super::Stage;
 use crate::cap::{Passed, SpaceId, Wanted};
 use crate::hw::Hw;
 use crate::kernel::Kernel;
@@ -148,6 +147,6 @@ impl<H: Hw> Kernel<H> {
             registers.rdi = bits;
             registers.rsi = MessageInfo::event().0;
         }
-        self.set_stage(to, Stage::None);
+        self.end_stage(to);
     }
 }

@@ -11,8 +11,9 @@
 //! into its registers and its buffer while it waits. If the other side waits already, the processor is handed over
 //! directly, past all queues. Nothing on this path allocates.
 //!
-//! A call is named by its thread and a number that is never used again, so a right to answer it can be kept
-//! anywhere and is dead when the call is: nobody has to be told.
+//! A thread makes one call at a time, and there is one right to answer it, which is used up when the call is over. So
+//! a call is named by its thread. Only when that ends does the right stay behind: it names the thread by a position
+//! and which of those it was that had the position, so it is dead then, and nobody has to be told.
 //!
 //! An endpoint's queues are first come, first served. A caller that waits in one is thrown out when the capability
 //! it used is deleted (`REVOKED`), or when nobody is left who could receive (`PEER_GONE`).
@@ -20,21 +21,23 @@
 #[cfg(test)]
 mod badges;
 mod endpoint;
+mod fast;
 mod gone;
 mod message;
 mod notification;
 #[cfg(test)]
-mod tests;
+pub(in crate::ipc) mod tests;
 
 pub(crate) use endpoint::Endpoint;
+pub use fast::Switch;
 pub(crate) use notification::Notification;
 
-use crate::arena::Arena;
-use crate::cap::NodeId;
+use crate::arena::{Arena, Pool};
+use crate::block::{ControlBlock, Stage};
 use crate::hw::Hw;
 use crate::kernel::Kernel;
 use crate::sched::Scheduler;
-use crate::thread::{Registers, Thread, ThreadBody, ThreadId};
+use crate::thread::{Registers, Thread, ThreadId};
 use alloc::vec::Vec;
 use bailiwick_abi::{Error, MESSAGE_MAX};
 
@@ -45,11 +48,12 @@ pub struct EndpointId(pub u32);
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct NotificationId(pub u32);
 
-/// One call of one thread.
+/// The call of a thread that waits for its answer.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct CallId {
-    thread: ThreadId,
-    number: u64,
+    pub(crate) thread: ThreadId,
+    /// Which of the threads that had this position.
+    pub(crate) life: u64,
 }
 
 /// Most endpoints there can be.
@@ -57,54 +61,18 @@ pub const ENDPOINTS_MAX: usize = 4096;
 /// Most notifications there can be.
 pub const NOTIFICATIONS_MAX: usize = 4096;
 
-/// Where a thread is in an exchange of messages.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-enum Stage {
-    /// In none.
-    #[default]
-    None,
-    /// In the queue of callers.
-    Calling { endpoint: EndpointId, via: NodeId, badge: u64 },
-    /// Its call was received.
-    Awaiting { number: u64 },
-    /// In the queue of receivers.
-    Receiving { endpoint: EndpointId, via: NodeId },
-}
-
-/// What a native thread has for messages.
-#[derive(Debug, Default)]
-pub struct Talk {
-    stage: Stage,
-    /// Its neighbours in the queue it is in.
-    previous: Option<ThreadId>,
-    next: Option<ThreadId>,
-    /// The call it received last and has not answered.
-    holds: Option<CallId>,
-    /// How many capabilities it has slots for in what it waits for.
-    room: usize,
-    /// Its message buffer.
-    buffer: Option<u64>,
-}
-
 /// All endpoints and notifications.
 #[derive(Debug)]
 pub struct Ipc {
-    endpoints: Arena<Endpoint>,
+    endpoints: Pool<Endpoint>,
     notifications: Arena<Notification>,
-    /// The number of the next call.
-    next_call: u64,
     /// A message on its way from one space to another.
     bytes: Vec<u8>,
 }
 
 impl Default for Ipc {
     fn default() -> Self {
-        Ipc {
-            endpoints: Arena::new(),
-            notifications: Arena::new(),
-            next_call: 1,
-            bytes: alloc::vec![0; MESSAGE_MAX],
-        }
+        Ipc { endpoints: Pool::new(), notifications: Arena::new(), bytes: alloc::vec![0; MESSAGE_MAX] }
     }
 }
 
@@ -124,55 +92,42 @@ pub(crate) enum Done {
     Set,
 }
 
-impl Talk {
-    /// The call this thread has received and not answered.
-    pub(crate) fn holds(&self) -> Option<CallId> {
-        self.holds
-    }
-    /// Names the message buffer.
-    pub(crate) fn set_buffer(&mut self, address: u64) {
-        self.buffer = Some(address);
-    }
-    /// Takes the right to answer out of the thread, to be parked.
-    pub(crate) fn park(&mut self) -> Option<CallId> {
-        self.holds.take()
-    }
-    /// Puts it back where it was.
-    pub(crate) fn unpark(&mut self, call: CallId) {
-        self.holds = Some(call);
-    }
-}
-
 impl<H: Hw> Kernel<H> {
-    /// A native thread's part in messages.
-    pub(crate) fn talk(&self, id: ThreadId) -> Option<&Talk> {
-        match &self.threads.get(id)?.body {
-            ThreadBody::Native(native) => Some(&native.talk),
-            ThreadBody::Linux(_) => None,
-        }
+    /// A thread's part in messages; an inert one if there is no such thread any more.
+    pub(crate) fn talk(&self, id: ThreadId) -> Option<&ControlBlock> {
+        self.threads.block(id)
     }
-    pub(crate) fn talk_mut(&mut self, id: ThreadId) -> Option<&mut Talk> {
-        match &mut self.threads.get_mut(id)?.body {
-            ThreadBody::Native(native) => Some(&mut native.talk),
-            ThreadBody::Linux(_) => None,
-        }
+    pub(crate) fn talk_mut(&mut self, id: ThreadId) -> Option<&mut ControlBlock> {
+        self.threads.block_mut(id)
     }
     fn registers_of(&mut self, id: ThreadId) -> Option<&mut Registers> {
         self.threads.get_mut(id).map(Thread::registers_mut)
     }
     fn stage(&self, id: ThreadId) -> Stage {
-        self.talk(id).map_or(Stage::None, |talk| talk.stage)
+        self.talk(id).map_or(Stage::Waiting, |talk| talk.stage)
     }
     fn set_stage(&mut self, id: ThreadId, stage: Stage) {
         if let Some(talk) = self.talk_mut(id) {
             talk.stage = stage;
         }
     }
+    /// A thread's part in an exchange is over. It can run once it is woken, or already does.
+    fn end_stage(&mut self, id: ThreadId) {
+        if let Some(talk) = self.talk_mut(id)
+            && talk.stage != Stage::Runnable
+        {
+            talk.stage = Stage::Waiting;
+            // What it waited in is a system call, which the short way does not write down.
+            if let Some(registers) = self.registers_of(id) {
+                registers.vector = Registers::SYSCALL;
+            }
+        }
+    }
 
     /// Takes the processor from a thread until the other side finishes its call.
     fn block(&mut self, id: ThreadId, stage: Stage) {
-        self.set_stage(id, stage);
         self.threads.note_waits(id, &[], None);
+        self.set_stage(id, stage);
         self.leave(id);
     }
     /// Ends a blocked thread's call with a refusal.
@@ -180,7 +135,7 @@ impl<H: Hw> Kernel<H> {
         if let Some(registers) = self.registers_of(id) {
             registers.rax = u64::from(error.0);
         }
-        self.set_stage(id, Stage::None);
+        self.end_stage(id);
         self.wake_thread(id);
     }
     /// Lets a thread whose call is finished run at once, if nobody has the processor and its group may run.
@@ -197,7 +152,7 @@ impl<H: Hw> Kernel<H> {
 
     /// Whether this call still waits for its answer.
     pub(crate) fn is_awaited(&self, call: CallId) -> bool {
-        self.stage(call.thread) == Stage::Awaiting { number: call.number }
+        self.talk(call.thread).is_some_and(|talk| talk.awaits(call))
     }
     /// Nobody will answer this call any more.
     pub(crate) fn drop_call(&mut self, call: CallId) {

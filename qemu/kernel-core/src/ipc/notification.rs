@@ -15,6 +15,14 @@ pub(crate) struct Notification {
     pub(super) bound: Option<EndpointId>,
 }
 
+impl Notification {
+    /// Whether somebody would be woken by it.
+    #[inline]
+    pub(super) fn has_bits(&self) -> bool {
+        self.bits != 0
+    }
+}
+
 impl<H: Hw> Kernel<H> {
     /// A new notification.
     ///

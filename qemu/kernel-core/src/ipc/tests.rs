@@ -8,7 +8,7 @@ use crate::testing::Dice;
 use bailiwick_abi::{BUFFER_CAPABILITIES, Call, CapabilityWord, Handle, MessageInfo, Rights, Transfer};
 use bailiwick_protocol::message::Exit;
 
-const OK: u64 = 0;
+pub(in crate::ipc) const OK: u64 = 0;
 const BADGE: u64 = 77;
 
 fn code(error: Error) -> u64 {
@@ -16,31 +16,31 @@ fn code(error: Error) -> u64 {
 }
 
 /// What `rax` holds once a call is back.
-fn back(came: Came) -> u64 {
+pub(in crate::ipc) fn back(came: Came) -> u64 {
     match came {
         Came::Back(rax, _) => rax,
         other => panic!("the call is not back: {other:?}"),
     }
 }
 
-struct Pair {
-    w: World,
-    server: Actor,
-    client: Actor,
+pub(in crate::ipc) struct Pair {
+    pub(in crate::ipc) w: World,
+    pub(in crate::ipc) server: Actor,
+    pub(in crate::ipc) client: Actor,
     /// The server's, with all rights.
-    own: Handle,
+    pub(in crate::ipc) own: Handle,
     /// The client's, with a badge, derived from the server's.
-    port: Handle,
-    object: Object,
+    pub(in crate::ipc) port: Handle,
+    pub(in crate::ipc) object: Object,
 }
 
-fn hand(w: &mut World, from: Actor, handle: Handle, to: Actor, rights: Rights) -> Handle {
+pub(in crate::ipc) fn hand(w: &mut World, from: Actor, handle: Handle, to: Actor, rights: Rights) -> Handle {
     let word = CapabilityWord::new(handle, rights, Transfer::Move);
     let wanted = crate::cap::Wanted::from_slice(&[word]).unwrap();
     w.k.caps.transfer(from.space, to.space, &wanted).unwrap()[0].handle()
 }
 
-fn pair() -> Pair {
+pub(in crate::ipc) fn pair() -> Pair {
     let mut w = World::new();
     let (server, client) = (w.actor(), w.actor());
     let (own, object) = w.endpoint(server);
@@ -50,22 +50,22 @@ fn pair() -> Pair {
 }
 
 impl Pair {
-    fn send(&mut self, info: MessageInfo) -> Came {
+    pub(in crate::ipc) fn send(&mut self, info: MessageInfo) -> Came {
         self.w.enter(self.client.thread, Call::Send, self.port.0, info.0)
     }
-    fn receive(&mut self, room: usize) -> Came {
+    pub(in crate::ipc) fn receive(&mut self, room: usize) -> Came {
         let info = MessageInfo::new(0).with_room(room);
         self.w.enter(self.server.thread, Call::Receive, self.own.0, info.0)
     }
-    fn reply(&mut self, info: MessageInfo) -> Came {
+    pub(in crate::ipc) fn reply(&mut self, info: MessageInfo) -> Came {
         self.w.enter(self.server.thread, Call::Reply, 0, info.0)
     }
-    fn buffers(&mut self) {
+    pub(in crate::ipc) fn buffers(&mut self) {
         for thread in [self.server.thread, self.client.thread] {
             assert_eq!(back(self.w.enter(thread, Call::SetBuffer, PAGES, 0)), OK);
         }
     }
-    fn kill(&mut self, who: Actor) {
+    pub(in crate::ipc) fn kill(&mut self, who: Actor) {
         self.w.k.end_process(who.process, Exit::Signal(9));
     }
 }
@@ -349,8 +349,8 @@ fn capabilities_go_over_all_together_or_not_at_all() {
         assert_eq!(back(p.w.came(p.client.thread)), code(error));
         assert_eq!(p.w.k.caps.count(), count);
         assert!(p.w.k.caps.look(p.client.space, clock).is_ok(), "it was moved");
-        p.w.k.threads.end_waits(p.server.thread);
         p.w.k.talker_ended(p.server.thread);
+        p.w.k.threads.end_waits(p.server.thread);
     }
     put_words(&mut p.w, p.client, &[moved, copy(p.port, Rights::WRITE)]);
     p.send(MessageInfo::new(8).with_capabilities(2));
@@ -422,15 +422,13 @@ fn a_bound_notification_wakes_a_receiver_and_neither_it_nor_messages_keep_the_ot
 /// nobody waits where nobody can receive.
 fn check(w: &World) {
     let mut held = alloc::vec::Vec::new();
-    for (_, thread) in w.k.threads.iter() {
-        if let ThreadBody::Native(native) = &thread.body {
-            held.extend(native.talk.holds);
-        }
+    for (id, _) in w.k.threads.iter() {
+        held.extend(w.k.talk(id).and_then(|talk| talk.holds));
     }
     for (id, _) in w.k.threads.iter() {
         match w.k.stage(id) {
-            Stage::Awaiting { number } => {
-                let call = CallId { thread: id, number };
+            Stage::Awaiting => {
+                let call = CallId { thread: id, life: w.k.talk(id).unwrap().life };
                 let rights = held.iter().filter(|held| **held == call).count()
                     + w.k.caps.holders(Object::Reply(call)) as usize;
                 assert_eq!(rights, 1, "{call:?} can be answered by {rights}");
@@ -444,9 +442,10 @@ fn check(w: &World) {
             Stage::Receiving { endpoint, via } => {
                 assert!(w.k.caps.capability(via).is_some());
                 assert!(in_queue(w, endpoint, Queued::Receivers, id));
-                assert!(w.k.ipc.endpoints.get(endpoint.0).unwrap().callers.first.is_none(), "both wait");
+                assert!(w.k.ipc.endpoints.get(endpoint.0).unwrap().callers.is_empty(), "both wait");
             }
-            Stage::None => assert!(w.k.is_runnable(id)),
+            Stage::Runnable => assert!(w.k.is_runnable(id)),
+            Stage::Waiting => panic!("{id:?} waits for nothing"),
         }
     }
 }
@@ -458,8 +457,8 @@ enum Queued {
 fn in_queue(w: &World, endpoint: EndpointId, queue: Queued, id: ThreadId) -> bool {
     let found = w.k.ipc.endpoints.get(endpoint.0).unwrap();
     let first = match queue {
-        Queued::Callers => found.callers.first,
-        Queued::Receivers => found.receivers.first,
+        Queued::Callers => found.callers.first(),
+        Queued::Receivers => found.receivers.first(),
     };
     let next = |id: &ThreadId| w.k.talk(*id).and_then(|talk| talk.next);
     core::iter::successors(first, next).take(100).filter(|at| *at == id).count() == 1

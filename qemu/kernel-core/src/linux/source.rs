@@ -78,9 +78,7 @@ impl View<'_> {
         if let Job::Stopped(_) = linux.job {
             return b'T';
         }
-        let runs = |id: &crate::thread::ThreadId| {
-            self.threads.get(*id).is_some_and(|thread| thread.state == State::Runnable)
-        };
+        let runs = |id: &crate::thread::ThreadId| self.threads.state(*id) == State::Runnable;
         if process.threads.iter().any(runs) { b'R' } else { b'S' }
     }
 }

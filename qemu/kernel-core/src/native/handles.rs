@@ -40,13 +40,13 @@ impl<H: Hw> Call<'_, H> {
         if self.arg(0) != 0 {
             return self.reply_parked();
         }
-        let call = self.k.talk(self.thread).and_then(|talk| talk.holds()).ok_or(Error::BAD_HANDLE)?;
+        let call = self.k.talk(self.thread).and_then(|talk| talk.holds).ok_or(Error::BAD_HANDLE)?;
         let done = self.k.reply(self.thread, call, self.info());
         // A message that was wrong leaves the right where it is; a caller that has gone does not.
         if matches!(done, Ok(_) | Err(Error::GONE))
             && let Some(talk) = self.k.talk_mut(self.thread)
         {
-            talk.park();
+            talk.holds = None;
         }
         message_outcome(done)
     }
@@ -66,14 +66,15 @@ impl<H: Hw> Call<'_, H> {
     }
     pub(super) fn park_reply(&mut self) -> Outcome {
         self.k.room()?;
-        let call = self.k.talk_mut(self.thread).and_then(|talk| talk.park()).ok_or(Error::BAD_HANDLE)?;
+        let call =
+            self.k.talk_mut(self.thread).and_then(|talk| talk.holds.take()).ok_or(Error::BAD_HANDLE)?;
         let rights = Rights::WRITE.with(Rights::GRANT);
         let capability = Capability { object: Object::Reply(call), rights, badge: 0 };
         match self.k.caps.insert(self.space, capability) {
             Ok(handle) => Ok([handle.0, 0, 0]),
             Err(error) => {
                 if let Some(talk) = self.k.talk_mut(self.thread) {
-                    talk.unpark(call);
+                    talk.holds = Some(call);
                 }
                 Err(error.into())
             }
@@ -85,7 +86,7 @@ impl<H: Hw> Call<'_, H> {
             return Err(Error::BAD_ADDRESS.into());
         }
         if let Some(talk) = self.k.talk_mut(self.thread) {
-            talk.set_buffer(address);
+            talk.buffer = Some(address);
         }
         Ok(NOTHING)
     }

@@ -32,22 +32,32 @@ pub use process::{TEXT_MAX, THREADS_MAX};
 pub use sweep::Sweeping;
 
 use crate::cap::SpaceId;
-use crate::hw::Hw;
-use crate::ipc::{NotificationId, Talk};
+use crate::hw::{Hw, Space};
+use crate::ipc::NotificationId;
 use crate::kernel::Kernel;
 use crate::mm::{Access, Fault};
 use crate::ns::ProcessId;
-use crate::thread::{Registers, ThreadId};
+use crate::thread::{Context, Registers, ThreadBody, ThreadId};
 use alloc::vec::Vec;
 use bailiwick_abi::Error;
+use bailiwick_protocol::error::Errno;
 use bailiwick_protocol::message::Exit;
 use call::{Call, Stop};
 
 /// What a thread of a native process has besides its registers.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct NativeThread {
-    /// Its part in messages.
-    pub(crate) talk: Talk,
+    /// Its process's capabilities: always the same ones.
+    pub(crate) space: SpaceId,
+    /// Its process's page tables: those too, for a native process never gets others.
+    pub(crate) tables: Space,
+}
+
+impl NativeThread {
+    /// A thread of a process with these.
+    pub(crate) fn new(space: SpaceId, tables: Space) -> Self {
+        NativeThread { space, tables }
+    }
 }
 
 /// How far a native process has come.
@@ -75,14 +85,29 @@ pub struct NativeProcess {
 /// Most watchers of one process.
 const WATCHERS_MAX: usize = 64;
 
+impl<H: Hw> Kernel<H> {
+    /// Makes a thread in a native process. It waits until [`Kernel::wake_thread`].
+    ///
+    /// # Errors
+    /// As [`Kernel::create_thread`].
+    pub(crate) fn create_native_thread(
+        &mut self,
+        process: ProcessId,
+        context: Context,
+    ) -> Result<ThreadId, Errno> {
+        let found = self.processes.get(process).ok_or(Errno::ESRCH)?;
+        let (Some(native), Some(memory)) = (found.native(), &found.memory) else { return Err(Errno::ESRCH) };
+        let body = NativeThread::new(native.space, memory.space());
+        self.create_thread(process, context, ThreadBody::Native(body))
+    }
+}
+
 /// Carries out the system call in the registers of `thread`.
 pub(crate) fn syscall<H: Hw>(k: &mut Kernel<H>, thread: ThreadId) {
     let Some(found) = k.threads.get(thread) else { return };
-    let (process, r) = (found.process, found.registers());
+    let ThreadBody::Native(native) = &found.body else { return };
+    let (process, space, r) = (found.process, native.space, found.registers());
     let (number, args) = (r.rax, [r.rdi, r.rsi, r.rdx, r.r10, r.r8, r.r9]);
-    let Some(space) = k.processes.get(process).and_then(|p| p.native()).map(|native| native.space) else {
-        return;
-    };
     let outcome = Call { k, thread, process, space, args }.dispatch(number);
     match outcome {
         Ok(results) => set(k, thread, 0, Some(results)),
@@ -151,6 +176,6 @@ pub(crate) fn exit_word(exit: Exit) -> u64 {
 }
 
 /// The rest of the kernel speaks the numbers of Linux; where this interface has one for the same thing it is the same.
-pub(crate) fn refused(errno: bailiwick_protocol::error::Errno) -> Error {
+pub(crate) fn refused(errno: Errno) -> Error {
     Error(errno.0)
 }

@@ -2,7 +2,7 @@
 
 use super::call::{Call, NOTHING, Outcome, PATH_MAX, Stop};
 use super::host::{Host, with_host};
-use super::{NativeProcess, NativeThread, Stage, exit_word, refused};
+use super::{NativeProcess, Stage, exit_word, refused};
 use crate::cap::{Capability, Object};
 use crate::cred::Credentials;
 use crate::hw::{Hw, PAGE, Protection, USER_END};
@@ -11,7 +11,7 @@ use crate::memory::GroupId;
 use crate::mm::{self, Backing, MapRequest, Place, Role, Sharing};
 use crate::ns::ProcessId;
 use crate::process::ProcessBody;
-use crate::thread::{Channel, Context, ThreadBody};
+use crate::thread::{Channel, Context};
 use crate::vfs::{From, Last, Location, OpenFlags, Opened};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -135,8 +135,7 @@ impl<H: Hw> Call<'_, H> {
         if self.k.processes.get(self.process).is_some_and(|own| own.threads.len() >= THREADS_MAX) {
             return Err(Error::FULL.into());
         }
-        let thread =
-            self.k.create_thread(self.process, context, ThreadBody::Native(NativeThread::default()))?;
+        let thread = self.k.create_native_thread(self.process, context)?;
         self.k.wake_thread(thread);
         Ok(NOTHING)
     }
@@ -234,8 +233,7 @@ impl<H: Hw> Kernel<H> {
         copied.and_then(Result::ok).ok_or(Error::NO_MEMORY)?;
         let mut context = Context::new(entry, at);
         (context.registers.rdi, context.registers.rsi) = (at, text.len() as u64);
-        let body = ThreadBody::Native(NativeThread::default());
-        let thread = self.create_thread(process, context, body).map_err(refused)?;
+        let thread = self.create_native_thread(process, context).map_err(refused)?;
         if let Some(native) = self.processes.get_mut(process).and_then(|p| p.native_mut()) {
             native.stage = Stage::Started;
         }

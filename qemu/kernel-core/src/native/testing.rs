@@ -2,7 +2,7 @@
 
 #![allow(clippy::panic, clippy::expect_used, clippy::unwrap_used, reason = "for tests")]
 
-use super::{NativeProcess, NativeThread, Stage};
+use super::{NativeProcess, Stage};
 use crate::cap::{Capability, Object, SpaceId};
 use crate::hw::{PAGE, Protection};
 use crate::kernel::Kernel;
@@ -11,10 +11,10 @@ use crate::mm::{Backing, MapRequest, Place, Role, Sharing};
 use crate::ns::ProcessId;
 use crate::process::ProcessBody;
 use crate::testing::FakeHw;
-use crate::thread::{Context, Registers, ThreadBody, ThreadId};
+use crate::thread::{Context, Registers, ThreadId};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use bailiwick_abi::{Call, Handle};
+use bailiwick_abi::{Call, Handle, MessageInfo, SMALL_MAX};
 
 /// Where each process has three pages that can be written; the next address is not mapped.
 pub const PAGES: u64 = 0x10_0000;
@@ -70,8 +70,7 @@ impl World {
     }
     /// A further thread that can run.
     pub fn thread(&mut self, process: ProcessId) -> ThreadId {
-        let body = ThreadBody::Native(NativeThread::default());
-        let thread = self.k.create_thread(process, Context::new(0x1000, 0), body).unwrap();
+        let thread = self.k.create_native_thread(process, Context::new(0x1000, 0)).unwrap();
         self.k.wake_thread(thread);
         thread
     }
@@ -130,6 +129,33 @@ impl World {
         (r.rax, r.rdi, r.rsi, r.vector) = (call as u64, first, second, Registers::SYSCALL);
         self.k.syscall();
         self.came(thread)
+    }
+    /// Does for the current thread what the trap code does before anything else: a call that may go the short way
+    /// does. False if it must go the long way.
+    pub fn try_short(&mut self, call: Call, handle: u64, info: MessageInfo) -> bool {
+        let (handle, plain) = (Handle(handle), info.0 <= SMALL_MAX as u64);
+        let Some(from) = self.k.sched.current() else {
+            return self.k.fast_send(handle).or(self.k.fast_reply_receive(handle)).is_some();
+        };
+        let switch = match call {
+            Call::Send if plain => self.k.fast_send(handle),
+            Call::Send => self.k.fast_send_offering(handle, info),
+            Call::ReplyReceive if plain => self.k.fast_reply_receive(handle),
+            Call::ReplyReceive => self.k.fast_reply_receive_offering(handle, info),
+            _ => None,
+        };
+        let (Some(switch), Some(to)) = (switch, self.k.sched.current()) else { return false };
+        let context = core::ptr::from_ref(self.k.threads.get(to).unwrap().context.as_ref());
+        assert_eq!(switch.context.cast_const(), context, "somebody else's registers");
+        let process = self.k.threads.get(to).unwrap().process;
+        let tables = self.k.processes.get(process).unwrap().memory.as_ref().unwrap().space();
+        assert_eq!(switch.tables, tables, "somebody else's page tables");
+        let used = info.length().div_ceil(8);
+        let sent = self.words_in(from);
+        self.words(to, core::array::from_fn(|at| if at < used { sent[at] } else { 0 }));
+        let r = self.k.threads.get_mut(to).unwrap().registers_mut();
+        (r.rax, r.rdi, r.rsi) = (0, switch.badge, info.length() as u64);
+        true
     }
     /// Lets a thread make a call with six arguments.
     pub fn call(&mut self, thread: ThreadId, call: Call, args: [u64; 6]) -> Came {

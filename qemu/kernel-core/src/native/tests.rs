@@ -368,8 +368,8 @@ fn no_number_address_or_handle_that_a_process_can_make_up_does_anything_but_be_r
             [r.rdi, r.rsi, r.rdx, r.r10, r.r8, r.r9] = args;
             r.rax = number;
             if !w.k.is_runnable(thread) {
-                w.k.threads.end_waits(thread);
                 w.k.talker_ended(thread);
+                w.k.threads.end_waits(thread);
                 w.k.wake_thread(thread);
             }
             w.run(thread);

@@ -1,0 +1,350 @@
+//! The short way does what the long way does, or nothing.
+
+use crate::cap::{Capability, Object};
+use crate::group::Limits;
+use crate::ipc::tests::{OK, Pair, back, pair};
+use crate::memory::GroupId;
+use crate::native::testing::{Actor, Came, PAGES};
+use crate::testing::Dice;
+use crate::thread::{State, ThreadId};
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use bailiwick_abi::{Call, Handle, MessageInfo, Rights};
+use bailiwick_protocol::message::Exit;
+
+/// Everything that a message can change.
+fn state(p: &Pair) -> String {
+    let threads: Vec<ThreadId> = p.w.k.threads.iter().map(|(id, _)| id).collect();
+    let mut all = format!("{:?} {:?} {}", p.w.k.sched.current(), p.w.k.ipc.endpoints, p.w.k.caps.count());
+    for id in threads {
+        let block = p.w.k.threads.block(id).unwrap();
+        let (holds, room, queue) = (block.holds, block.room, (block.previous, block.next));
+        all += &format!("\n{id:?} {:?} {holds:?} {room} {queue:?}", block.stage);
+        // What a call leaves in registers is said of those that have come back with success only.
+        let r = p.w.registers(id);
+        if p.w.k.threads.state(id) == State::Runnable {
+            let message = (r.rdi, r.rsi, p.w.words_in(id));
+            all += &format!(" {} {:?}", r.rax, (r.rax == OK).then_some(message));
+        }
+    }
+    all
+}
+
+/// A call that is about to be made.
+#[derive(Clone, Copy, Debug)]
+struct Made {
+    by: ThreadId,
+    call: Call,
+    handle: u64,
+    info: MessageInfo,
+}
+
+impl Pair {
+    fn try_short(&mut self, made: Made) -> bool {
+        self.w.run(made.by);
+        self.w.try_short(made.call, made.handle, made.info)
+    }
+    fn go_long(&mut self, made: Made) -> Came {
+        self.w.enter(made.by, made.call, made.handle, made.info.0)
+    }
+    /// Whichever way the trap code takes.
+    fn go(&mut self, made: Made) -> bool {
+        let short = self.try_short(made);
+        if !short {
+            self.go_long(made);
+        }
+        short
+    }
+    fn sends(&self, info: MessageInfo) -> Made {
+        Made { by: self.client.thread, call: Call::Send, handle: self.port.0, info }
+    }
+    fn answers(&self, info: MessageInfo) -> Made {
+        Made { by: self.server.thread, call: Call::ReplyReceive, handle: self.own.0, info }
+    }
+    /// Another thread of the client waits in the queue of callers.
+    fn another_calls(&mut self) {
+        let other = self.w.thread(self.client.process);
+        self.w.enter(other, Call::Send, self.port.0, 0);
+    }
+    fn other_group(&mut self, of: Actor) {
+        let group = self.w.k.groups.create(GroupId::ROOT, "other", Limits::default()).unwrap();
+        self.w.k.threads.block_mut(of.thread).unwrap().group = group;
+        self.w.k.threads.get_mut(of.thread).unwrap().group = group;
+    }
+    fn ready(&mut self) {
+        self.receive(0);
+    }
+    fn called(&mut self) {
+        self.receive(0);
+        self.send(MessageInfo::new(0));
+    }
+}
+
+/// A way out of the short way: what brings it about, and the call that takes it.
+type Exits = [(&'static str, fn(&mut Pair) -> Made)];
+
+const SMALL: MessageInfo = MessageInfo::new(8);
+
+const EXITS: &Exits = &[
+    ("a long message", |p| {
+        p.buffers();
+        p.ready();
+        p.sends(MessageInfo::new(65))
+    }),
+    ("a capability beside it", |p| {
+        p.buffers();
+        p.ready();
+        p.sends(SMALL.with_capabilities(1))
+    }),
+    ("more room than there can be", |p| {
+        p.buffers();
+        p.ready();
+        p.sends(SMALL.with_room(5))
+    }),
+    ("room without a buffer", |p| {
+        p.ready();
+        p.sends(SMALL.with_room(1))
+    }),
+    ("a bit that means nothing", |p| {
+        p.ready();
+        p.sends(MessageInfo(1 << 40 | 8))
+    }),
+    ("a length beyond what it can be", |p| {
+        p.ready();
+        p.sends(MessageInfo(0x1fff))
+    }),
+    ("a handle that was made up", |p| {
+        p.ready();
+        Made { handle: 999, ..p.sends(SMALL) }
+    }),
+    ("a handle of another generation", |p| {
+        p.ready();
+        Made { handle: p.port.0 | 1 << 32, ..p.sends(SMALL) }
+    }),
+    ("a capability that was deleted", |p| {
+        p.ready();
+        assert_eq!(back(p.w.enter(p.client.thread, Call::Delete, p.port.0, 0)), OK);
+        p.sends(SMALL)
+    }),
+    ("a capability of another kind", |p| {
+        p.ready();
+        let clock = p.w.give(p.client, Capability::all(Object::Clock));
+        Made { handle: clock.0, ..p.sends(SMALL) }
+    }),
+    ("no right to call", |p| {
+        p.ready();
+        let mute = p.w.give(p.client, Capability { object: p.object, rights: Rights::READ, badge: 0 });
+        Made { handle: mute.0, ..p.sends(SMALL) }
+    }),
+    ("nobody who receives", |p| p.sends(SMALL)),
+    ("two who receive", |p| {
+        p.ready();
+        let other = p.w.thread(p.server.process);
+        p.w.enter(other, Call::Receive, p.own.0, 0);
+        p.sends(SMALL)
+    }),
+    ("a receiver of another group", |p| {
+        p.ready();
+        p.other_group(p.server);
+        p.sends(SMALL)
+    }),
+    ("an answer that is long", |p| {
+        p.buffers();
+        p.called();
+        p.answers(MessageInfo::new(100))
+    }),
+    ("an answer that offers room without a buffer", |p| {
+        p.called();
+        p.answers(SMALL.with_room(1))
+    }),
+    ("a capability that cannot receive", |p| {
+        p.called();
+        let mute = p.w.give(p.server, Capability { object: p.object, rights: Rights::WRITE, badge: 3 });
+        Made { handle: mute.0, ..p.answers(SMALL) }
+    }),
+    ("a handle to receive by that was made up", |p| {
+        p.called();
+        Made { handle: 31, ..p.answers(SMALL) }
+    }),
+    ("nothing to be answered", |p| p.answers(SMALL)),
+    ("an answer that was parked", |p| {
+        p.called();
+        p.w.enter(p.server.thread, Call::ParkReply, 0, 0);
+        p.answers(SMALL)
+    }),
+    ("another who calls already", |p| {
+        p.called();
+        p.another_calls();
+        p.answers(SMALL)
+    }),
+    ("another who receives already", |p| {
+        p.called();
+        let other = p.w.thread(p.server.process);
+        p.w.enter(other, Call::Receive, p.own.0, 0);
+        p.answers(SMALL)
+    }),
+    ("an event", |p| {
+        let Came::Back(OK, [note, ..]) = p.w.enter(p.server.thread, Call::NotificationCreate, 0, 0) else {
+            panic!("no notification")
+        };
+        assert_eq!(back(p.w.enter(p.server.thread, Call::Bind, note, p.own.0)), OK);
+        p.called();
+        assert_eq!(back(p.w.enter(p.server.thread, Call::Signal, note, 4)), OK);
+        p.answers(SMALL)
+    }),
+    ("a caller that is gone", |p| {
+        p.called();
+        p.kill(p.client);
+        p.answers(SMALL)
+    }),
+    ("a caller that is gone, and another at its position", |p| {
+        p.called();
+        p.kill(p.client);
+        p.w.actor();
+        p.answers(SMALL)
+    }),
+    ("a caller of another group", |p| {
+        p.called();
+        p.other_group(p.client);
+        p.answers(SMALL)
+    }),
+];
+
+#[test]
+fn every_way_out_of_the_short_way_has_changed_nothing_and_the_long_way_finds_the_call_as_it_was_made() {
+    for (why, prepare) in EXITS {
+        let (mut tried, mut never) = (pair(), pair());
+        let (made, same) = (prepare(&mut tried), prepare(&mut never));
+        for p in [&mut tried, &mut never] {
+            p.w.words(made.by, [1, 2, 3, 4, 5, 6, 7, 8]);
+            p.w.run(made.by);
+        }
+        let before = state(&tried);
+        assert!(!tried.try_short(made), "{why}: it went the short way");
+        assert_eq!(state(&tried), before, "{why}");
+        tried.go_long(made);
+        never.go_long(same);
+        assert_eq!(state(&tried), state(&never), "{why}");
+    }
+}
+
+#[test]
+fn what_is_usual_goes_the_short_way_with_badge_words_and_a_right_that_is_used_once() {
+    for length in 0..=64 {
+        for room in [0, 3] {
+            let (mut short, mut long) = (pair(), pair());
+            for p in [&mut short, &mut long] {
+                p.buffers();
+                p.ready();
+                p.w.words(p.client.thread, [1, 2, 3, 4, 5, 6, 7, 8]);
+            }
+            let info = MessageInfo::new(length).with_room(room);
+            let (sent, answered) = (short.sends(info), short.answers(info));
+            assert!(short.try_short(sent), "{length} {room}");
+            long.go_long(sent);
+            assert_eq!(state(&short), state(&long), "{length} {room}");
+            assert!(short.try_short(answered), "{length} {room}");
+            long.go_long(answered);
+            assert_eq!(state(&short), state(&long), "{length} {room}");
+            // The right is used up, and who answers again answers nobody.
+            let refused = short.w.k.talk(short.server.thread).unwrap().holds;
+            assert_eq!(refused, None);
+        }
+    }
+}
+
+#[test]
+fn nobody_who_is_not_a_native_thread_goes_the_short_way() {
+    let mut p = pair();
+    p.ready();
+    let sent = p.sends(SMALL);
+    let block = p.w.k.threads.block_mut(p.client.thread).unwrap();
+    block.space = crate::cap::SpaceId::NOTHING;
+    assert!(!p.try_short(sent), "who can name nothing has named an endpoint");
+    p.w.k.sched.drop_current(p.client.thread);
+    assert!(!p.w.try_short(Call::Send, p.port.0, SMALL), "nobody has sent a message");
+}
+
+/// One of the things that threads do, for both pairs.
+fn random(dice: &mut Dice, p: &Pair) -> Option<Made> {
+    let threads: Vec<ThreadId> = p.w.k.threads.iter().map(|(id, _)| id).collect();
+    let by = threads[dice.below(threads.len() as u64) as usize];
+    if p.w.k.threads.state(by) != State::Runnable {
+        return None;
+    }
+    let server = p.w.k.threads.get(by).unwrap().process == p.server.process;
+    let call = match (dice.below(12), server) {
+        (0, _) => Call::Reply,
+        (1, true) => Call::Receive,
+        (2, true) => Call::ParkReply,
+        (3, _) => Call::Receive,
+        (_, true) => Call::ReplyReceive,
+        (_, false) => Call::Send,
+    };
+    let handle = match call {
+        Call::Reply => dice.below(2) * 33,
+        _ if server => p.own.0,
+        _ => p.port.0,
+    };
+    let info =
+        MessageInfo::new(dice.below(10) as usize * 8).with_room(dice.below(8).saturating_sub(5) as usize);
+    Some(Made { by, call, handle, info })
+}
+
+#[test]
+fn random_exchanges_come_out_alike_with_and_without_the_short_way() {
+    let (mut went, mut missed) = (0, 0);
+    for seed in 1..=60 {
+        let mut dice = Dice::new(seed);
+        let (mut short, mut long) = (pair(), pair());
+        for p in [&mut short, &mut long] {
+            p.buffers();
+        }
+        for step in 0..300 {
+            if dice.below(40) == 0 && short.w.k.threads.count() < 6 {
+                let process = if dice.below(3) == 0 { short.server.process } else { short.client.process };
+                let made = [&mut short, &mut long].map(|p| p.w.thread(process));
+                let names_buffer = dice.below(2) == 0;
+                for (p, thread) in [&mut short, &mut long].into_iter().zip(made) {
+                    if names_buffer {
+                        p.w.enter(thread, Call::SetBuffer, PAGES, 0);
+                    }
+                }
+            }
+            if dice.below(60) == 0 {
+                let last = short.w.k.threads.iter().map(|(id, _)| id).last().unwrap();
+                if last.0 > 1 {
+                    for p in [&mut short, &mut long] {
+                        p.w.k.end_thread(last, Exit::Code(0));
+                    }
+                }
+            }
+            let Some(made) = random(&mut dice, &short) else { continue };
+            let words = core::array::from_fn(|_| dice.below(1 << 40));
+            for p in [&mut short, &mut long] {
+                p.w.words(made.by, words);
+            }
+            if short.go(made) {
+                went += 1
+            } else {
+                missed += 1
+            }
+            long.go_long(made);
+            assert_eq!(state(&short), state(&long), "seed {seed} step {step} {made:?}");
+        }
+    }
+    assert!(went > 1000 && missed > 1000, "{went} went the short way, {missed} the long one");
+}
+
+/// A handle keeps meaning the same thing over the short way.
+#[test]
+fn a_capability_that_is_narrowed_when_it_moves_opens_what_it_still_allows() {
+    let mut p = pair();
+    let narrowed =
+        crate::ipc::tests::hand(&mut p.w, p.server, p.own, p.client, Rights::READ.with(Rights::GRANT));
+    let port = |p: &Pair, who: Actor, handle: Handle| p.w.k.caps.port(who.space, handle).copied();
+    assert_eq!(port(&p, p.server, p.own), None, "it was moved away");
+    let found = port(&p, p.client, narrowed).unwrap();
+    assert_eq!((found.sends, found.receives.is_some()), (None, true));
+}
