@@ -119,6 +119,9 @@ calls! {
     /// How many objects there are (system, `READ`): handle, buffer, length. Returns the bytes of the words of a
     /// [`crate::Census`].
     SystemCensus = 52;
+    /// Sets these bits of a notification (`WRITE`) whenever there is more to read on the console (`READ`): console,
+    /// notification, bits; now, if there is already. No bits: ends that. It takes the place of the last one.
+    ConsoleWatch = 53;
 
     /// A group in a group (`CREATE`): handle, text of its name, most frames, most processes and threads; 0 is no limit.
     /// Returns its capability.

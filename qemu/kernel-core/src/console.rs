@@ -1,6 +1,7 @@
 //! The serial console's input: a ring that keeps the oldest bytes when nobody reads.
 
 use crate::hw::Hw;
+use crate::ipc::NotificationId;
 use heapless::Deque;
 
 /// Bytes kept for whoever reads next.
@@ -11,6 +12,8 @@ pub const INPUT_MAX: usize = 1024;
 pub struct Console {
     input: Deque<u8, INPUT_MAX>,
     lost: u64,
+    /// Which bits of which notification tell that there is more to read.
+    pub(crate) watch: Option<(NotificationId, u64)>,
 }
 
 impl Console {

@@ -189,6 +189,9 @@ impl<H: Hw> Kernel<H> {
         if self.console.fill(&mut self.mem.hw) {
             linux::console_input(self);
             self.wake(Channel::Console);
+            if let Some((notification, bits)) = self.console.watch.filter(|_| !self.console.is_empty()) {
+                self.signal_notification(notification, bits);
+            }
         }
     }
 

@@ -56,6 +56,7 @@ impl<H: Hw> Kernel<H> {
 
     /// Nobody holds a notification any more.
     pub(crate) fn notification_gone(&mut self, id: NotificationId) {
+        self.console.watch.take_if(|(watcher, _)| *watcher == id);
         let bound = self.ipc.notifications.remove(id.0).and_then(|found| found.bound);
         if let Some(found) = bound.and_then(|endpoint| self.ipc.endpoints.get_mut(endpoint.0)) {
             found.bound = None;

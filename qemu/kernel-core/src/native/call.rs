@@ -98,6 +98,7 @@ impl<H: Hw> Call<'_, H> {
             Number::SleepUntil => self.sleep_until(),
             Number::ConsoleWrite => self.console_write(),
             Number::ConsoleRead => self.console_read(),
+            Number::ConsoleWatch => self.console_watch(),
             Number::PowerOff => self.power_off(),
             Number::SystemMemory => self.system_memory(),
             Number::SystemCensus => self.system_census(),

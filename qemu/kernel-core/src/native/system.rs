@@ -50,6 +50,16 @@ impl<H: Hw> Call<'_, H> {
         Ok([bytes.len() as u64, 0, 0])
     }
 
+    pub(super) fn console_watch(&mut self) -> Outcome {
+        self.object(0, Kind::Console, Rights::READ)?;
+        let (notification, bits) = (self.notification(1, Rights::WRITE)?, self.arg(2));
+        self.k.console.watch = (bits != 0).then_some((notification, bits));
+        if !self.k.console.is_empty() {
+            self.k.signal_notification(notification, bits);
+        }
+        Ok(NOTHING)
+    }
+
     pub(super) fn power_off(&mut self) -> Outcome {
         self.object(0, Kind::Power, Rights::WRITE)?;
         self.k.mem.hw.power_off(self.arg(1) as u8)

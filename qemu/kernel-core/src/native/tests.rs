@@ -328,6 +328,22 @@ fn console_clock_and_group_do_what_their_rights_allow() {
     assert_eq!(gave(w.call(init.thread, Call::ConsoleRead, args)), 3);
     assert_eq!(w.read(init.process, OUT, 3), b"hey");
     assert_eq!(gave(w.call(init.thread, Call::ConsoleRead, [mute, OUT, 16, 0, 0, 0])), 0);
+    // A watch tells of input that is there and of what comes, as often as there is more.
+    let bell = gave(w.call(init.thread, Call::NotificationCreate, [0; 6]));
+    let rings = |w: &mut World| gave(w.call(init.thread, Call::Wait, [bell, 0, 0, 0, 0, 0]));
+    let watch =
+        |w: &mut World, bits| back(w.call(init.thread, Call::ConsoleWatch, [mute, bell, bits, 0, 0, 0]));
+    assert_eq!((watch(&mut w, 4), rings(&mut w)), (OK, 0));
+    for _ in 0..2 {
+        w.k.mem.hw.input = b"x".to_vec();
+        w.k.console_input();
+        assert_eq!((rings(&mut w), rings(&mut w)), (4, 0));
+    }
+    assert_eq!((watch(&mut w, 8), rings(&mut w)), (OK, 8));
+    assert_eq!((watch(&mut w, 0), rings(&mut w)), (OK, 0));
+    w.k.mem.hw.input = b"x".to_vec();
+    w.k.console_input();
+    assert_eq!(rings(&mut w), 0);
     let clock = Handle::first(slot::CLOCK).0;
     let now = gave(w.call(init.thread, Call::ClockNow, [clock, 0, 0, 0, 0, 0]));
     assert_eq!(w.call(init.thread, Call::SleepUntil, [clock, now + 5, 0, 0, 0, 0]), Came::Waits);

@@ -71,13 +71,17 @@ impl BootImage {
             u32::from_str_radix(text, 16).map_err(|_| Errno::EINVAL)
         };
         let name_size = field(11)? as usize;
-        if name_size == 0 || name_size > super::walk::PATH_MAX {
+        // The padding that brings the data to a page boundary counts as part of the name.
+        if name_size == 0 || name_size > super::walk::PATH_MAX + PAGE {
             return Err(Errno::EINVAL);
         }
         let mut name = self.read(frames, offset + HEADER as u64, name_size)?;
         // The name ends at its first zero byte: more of them only push the data to a page boundary.
         let length = name.iter().position(|b| *b == 0).unwrap_or(name.len());
         name.truncate(length);
+        if length > super::walk::PATH_MAX {
+            return Err(Errno::EINVAL);
+        }
         if name == TRAILER {
             return Ok(None);
         }

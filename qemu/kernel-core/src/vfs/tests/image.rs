@@ -194,3 +194,15 @@ fn what_is_no_archive_is_refused() {
         Err(Errno::EEXIST)
     );
 }
+
+#[test]
+fn a_name_may_be_padded_by_a_whole_page_and_more() {
+    for before in (PAGE - 400..PAGE).step_by(4) {
+        let padding = alloc::vec![b'x'; before];
+        let plain = file("plain", 0o100_644, &padding);
+        let aligned = File { aligned: true, ..file("aligned", 0o100_644, b"on a page") };
+        let mut w = world();
+        assert_eq!(load(&mut w, &archive(&[plain, aligned])), Ok(()), "{before}");
+        assert_eq!(stat(&mut w, "/aligned").size, 9, "{before}");
+    }
+}
