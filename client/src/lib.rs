@@ -41,6 +41,10 @@ macro_rules! any_object {
             pub fn new(channel: C) -> Self {
                 $handle { channel }
             }
+            /// The channel, to make a call that has no method here.
+            pub const fn channel(&self) -> &C {
+                &self.channel
+            }
             /// The channel itself, to hand the capability on.
             pub fn into_channel(self) -> C {
                 self.channel

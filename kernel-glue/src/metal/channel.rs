@@ -39,6 +39,10 @@ impl EndpointChannel {
     pub const fn new(messages: Messages, handle: Handle) -> Self {
         EndpointChannel { messages, handle }
     }
+    /// The handle, which stays the channel's.
+    pub const fn handle(&self) -> Handle {
+        self.handle
+    }
     /// The handle, to hand the capability on: the manager is not told, and it is the caller's to delete.
     pub fn into_handle(self) -> Handle {
         core::mem::ManuallyDrop::new(self).handle

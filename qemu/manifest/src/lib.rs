@@ -188,7 +188,10 @@ impl fmt::Display for Expect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Expect::Exit(status) => write!(f, "exit {status}"),
-            Expect::Signal(signal) => write!(f, "signal {signal}"),
+            Expect::Signal(number) => match bailiwick_protocol::signal::name(*number) {
+                Some(name) => write!(f, "signal {name}"),
+                None => write!(f, "signal {number}"),
+            },
             Expect::Running { restarts: 0 } => f.write_str("running"),
             Expect::Running { restarts } => write!(f, "running, {restarts} restarts"),
             Expect::Refused(text) => write!(f, "refused: {text}"),

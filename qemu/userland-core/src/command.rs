@@ -6,27 +6,24 @@ use bailiwick_protocol::signal;
 use core::fmt;
 
 /// Name, arguments, what it does.
-pub const TABLE: [(&str, &str, &str); 19] = [
+pub const TABLE: [(&str, &str, &str); 20] = [
     ("list", "", "the containers of this shell's factory"),
-    ("create", "ID BUNDLE", "make a container from /bundles/BUNDLE; its program waits"),
+    ("create", "ID BUNDLE", "make a container of a bundle; its program waits"),
     ("start", "ID", "let the program of a created container run"),
-    ("run", "[-t] ID BUNDLE", "create and start, at once (-t: on this terminal, until it ends)"),
-    (
-        "exec",
-        "[-t] ID PROGRAM ARGS…",
-        "run a further program inside and show its output (-t: on this terminal)",
-    ),
+    ("run", "[-t] ID BUNDLE", "create and start; returns at once"),
+    ("exec", "[-t] ID PROGRAM ARGS…", "run a program inside, show its output"),
     ("state", "ID", "the OCI state, as JSON"),
-    ("kill", "ID [SIGNAL]", "send a signal to the first process (TERM if none is named)"),
+    ("kill", "ID [SIGNAL]", "signal the first process (TERM if none is named)"),
     ("wait", "ID", "wait for the end and print the exit status"),
     ("pause", "ID", "stop every process inside where it is"),
     ("resume", "ID", "let them go on"),
     ("delete", "[--force] ID", "remove a container (--force: kill it first)"),
     ("logs", "ID", "what the container has written"),
     ("ps", "ID", "the processes inside"),
-    ("events", "", "what has happened to the containers below this shell's factory"),
+    ("events", "", "what has happened to this factory's containers"),
     ("stats", "ID", "memory, CPU time, process counts"),
-    ("plan", "BUNDLE", "the kernel steps that create would take, without doing any"),
+    ("pivot", "ID", "which roots its creation exchanged"),
+    ("plan", "BUNDLE", "the kernel steps of create, without doing any"),
     ("whoami", "", "what this shell may do"),
     ("help", "", "this list"),
     ("poweroff", "", "leave the shell and switch the machine off"),
@@ -51,6 +48,7 @@ pub enum Command<'a> {
     Ps { id: &'a str },
     Events,
     Stats { id: &'a str },
+    Pivot { id: &'a str },
     Plan { bundle: &'a str },
     WhoAmI,
     Help,
@@ -132,6 +130,7 @@ fn with_one<'a>(name: &str, id: &'a str) -> Option<Command<'a>> {
         "logs" => Command::Logs { id },
         "ps" => Command::Ps { id },
         "stats" => Command::Stats { id },
+        "pivot" => Command::Pivot { id },
         "plan" => Command::Plan { bundle: id },
         _ => return None,
     })

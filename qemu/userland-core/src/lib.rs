@@ -19,4 +19,4 @@ pub mod editor;
 pub mod shell;
 pub mod words;
 
-pub use console::{Bundles, Console};
+pub use console::{Attention, Bundles, Console, Patient, Waited, Waiter};

@@ -9,7 +9,7 @@ mod print;
 pub(crate) use print::exit as exit_text;
 
 use crate::command::Command;
-use crate::console::{Bundles, Console, say};
+use crate::console::{Attention, Bundles, Console, say};
 use crate::editor::{Edited, Editor};
 use crate::words::{CommandText, commands};
 use alloc::string::String;
@@ -45,6 +45,8 @@ pub enum Failure<E, B> {
     Bundle(String, B),
     /// What was asked about ended with this status, which is not 0.
     Status(u8),
+    /// Somebody typed Ctrl-C.
+    Interrupted,
 }
 
 impl<E: fmt::Display, B: fmt::Display> fmt::Display for Failure<E, B> {
@@ -53,6 +55,7 @@ impl<E: fmt::Display, B: fmt::Display> fmt::Display for Failure<E, B> {
             Failure::Call(error) => error.fmt(f),
             Failure::Bundle(name, error) => write!(f, "bundle {name:?}: {error}"),
             Failure::Status(status) => write!(f, "it ended with status {status}"),
+            Failure::Interrupted => f.write_str("interrupted"),
         }
     }
 }
@@ -82,17 +85,18 @@ pub struct Tally {
 
 /// The shell over one factory.
 #[derive(Debug)]
-pub struct Shell<C, B> {
+pub struct Shell<C, B, A> {
     factory: Factory<C>,
     bundles: B,
+    attention: A,
 }
 
 type Result<T, C, B> = core::result::Result<T, Failure<<C as Channel>::Error, <B as Bundles>::Error>>;
 
-impl<C: Channel, B: Bundles<Directory = C::Directory>> Shell<C, B> {
-    /// A shell that may do what this factory allows, with these bundles.
-    pub fn new(factory: Factory<C>, bundles: B) -> Self {
-        Shell { factory, bundles }
+impl<C: Channel, B: Bundles<Directory = C::Directory>, A: Attention<C>> Shell<C, B, A> {
+    /// A shell that may do what this factory allows, with these bundles, interrupted by what has its attention.
+    pub fn new(factory: Factory<C>, bundles: B, attention: A) -> Self {
+        Shell { factory, bundles, attention }
     }
 
     /// Runs a list of commands, each echoed behind the prompt before its output, the next one also after a failure.
@@ -104,7 +108,7 @@ impl<C: Channel, B: Bundles<Directory = C::Directory>> Shell<C, B> {
             match self.run(&command, console) {
                 Ok(Next::Command) => {}
                 Ok(Next::PowerOff) => break,
-                Err(Failed) => tally.failed += 1,
+                Err(_) => tally.failed += 1,
             }
         }
         tally
@@ -134,8 +138,10 @@ impl<C: Channel, B: Bundles<Directory = C::Directory>> Shell<C, B> {
 
     fn run_line(&self, line: &str, console: &mut dyn Console) -> Next {
         for command in commands(line) {
-            if let Ok(Next::PowerOff) = self.run(&command, console) {
-                return Next::PowerOff;
+            match self.run(&command, console) {
+                Ok(Next::PowerOff) => return Next::PowerOff,
+                Err(Failed::Interrupted) => break,
+                Ok(Next::Command) | Err(Failed::Told) => {}
             }
         }
         Next::Command
@@ -154,7 +160,11 @@ impl<C: Channel, B: Bundles<Directory = C::Directory>> Shell<C, B> {
         match self.act(command, console) {
             Ok(next) => Ok(next),
             // The status itself is what was asked for, and is on the console.
-            Err(Failure::Status(_)) => Err(Failed),
+            Err(Failure::Status(_)) => Err(Failed::Told),
+            Err(Failure::Interrupted) => {
+                console.write(b"^C\n");
+                Err(Failed::Interrupted)
+            }
             Err(error) => {
                 let name = words.first().map_or("", String::as_str);
                 match subject(&command) {
@@ -172,11 +182,17 @@ impl<C: Channel, B: Bundles<Directory = C::Directory>> Shell<C, B> {
 }
 
 /// A command failed and said so.
-struct Failed;
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Failed {
+    /// By itself.
+    Told,
+    /// By Ctrl-C, which is for all commands of the line.
+    Interrupted,
+}
 
 fn failed<T>(console: &mut dyn Console, text: fmt::Arguments<'_>) -> core::result::Result<T, Failed> {
     say(console, format_args!("{text}\n"));
-    Err(Failed)
+    Err(Failed::Told)
 }
 
 /// The container a command is about.
@@ -185,7 +201,8 @@ fn subject<'a>(command: &Command<'a>) -> Option<&'a str> {
         Command::Create { id, .. } | Command::Run { id, .. } | Command::Exec { id, .. } => id,
         Command::Start { id } | Command::State { id } | Command::Kill { id, .. } => id,
         Command::Wait { id } | Command::Pause { id } | Command::Resume { id } => id,
-        Command::Delete { id, .. } | Command::Logs { id } | Command::Ps { id } | Command::Stats { id } => id,
+        Command::Delete { id, .. } | Command::Logs { id } | Command::Ps { id } => id,
+        Command::Stats { id } | Command::Pivot { id } => id,
         Command::Plan { bundle } => bundle,
         Command::List | Command::Events | Command::WhoAmI | Command::Help | Command::PowerOff => return None,
     })

@@ -6,6 +6,7 @@ mod common;
 use bailiwick_kernel_glue::KernelGlue;
 use bailiwick_manifest::{Manifest, parse};
 use bailiwick_protocol::message::{Exit, Waiting};
+use bailiwick_userland_core::Patient;
 use bailiwick_userland_core::boot::{Action, Init, Millis, Supervisor, Verdict};
 use common::{Paper, Shelf};
 
@@ -16,7 +17,7 @@ fn manifest(text: &str) -> Manifest {
 /// Runs init until everything is settled, or this time has passed; gives what it said.
 fn settle(manifest: &Manifest, shelf: Shelf, limit: u64) -> (String, Vec<Verdict>) {
     let (loopback, factory) = common::world();
-    let mut init = Init::new(manifest, factory, shelf);
+    let mut init = Init::new(manifest, factory, shelf, Patient);
     let mut paper = Paper::default();
     let (mut now, mut started) = (Millis(0), None);
     while !init.supervisor().settled() && now.0 < limit {

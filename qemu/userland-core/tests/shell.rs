@@ -5,9 +5,10 @@ mod common;
 
 use bailiwick_kernel_glue::model::Model;
 use bailiwick_protocol::Rights;
+use bailiwick_protocol::message::Request;
 use bailiwick_server::Loopback;
-use bailiwick_userland_core::Console;
 use bailiwick_userland_core::shell::{PROMPT, Shell, Tally, Terminal};
+use bailiwick_userland_core::{Attention, Console, Patient, Waited};
 use common::{Channel, Paper, Shelf};
 
 fn shelf() -> Shelf {
@@ -24,22 +25,22 @@ fn shelf() -> Shelf {
         .with_config("rdt", rdt)
 }
 
-fn shell(rights: Rights) -> (Loopback<Model>, Shell<Channel, Shelf>) {
+fn shell(rights: Rights) -> (Loopback<Model>, Shell<Channel, Shelf, Patient>) {
     let (loopback, factory) = common::world();
     let narrow = factory.derive(rights).unwrap();
     // The first factory lives as long as the loopback: what is derived from it would end with it.
     std::mem::forget(factory);
-    (loopback, Shell::new(narrow, shelf()))
+    (loopback, Shell::new(narrow, shelf(), Patient))
 }
 
-fn run(shell: &Shell<Channel, Shelf>, commands: &str) -> (String, Tally) {
+fn run(shell: &Shell<Channel, Shelf, Patient>, commands: &str) -> (String, Tally) {
     let mut paper = Paper::default();
     let tally = shell.run_list(commands, &mut paper);
     (paper.text(), tally)
 }
 
 /// What one command prints, without its echo.
-fn output(shell: &Shell<Channel, Shelf>, command: &str) -> String {
+fn output(shell: &Shell<Channel, Shelf, Patient>, command: &str) -> String {
     let (text, _) = run(shell, command);
     text.strip_prefix(&format!("{PROMPT}{command}\n")).expect(&text).to_owned()
 }
@@ -149,6 +150,29 @@ fn a_shell_can_do_what_its_rights_allow_and_says_so() {
     assert_eq!(output(&shell, "create a quiet"), "");
     assert!(output(&shell, "start a").starts_with("start a: START: the capability does not hold the right"));
     assert!(output(&shell, "state a").starts_with("{\n"));
+}
+
+/// Interrupts every wait.
+struct Impatient;
+
+impl Attention<Channel> for Impatient {
+    fn until_answered(&self, _: &Channel, _: &Request<'_>) -> Waited {
+        Waited::Interrupted
+    }
+}
+
+#[test]
+fn an_interrupted_wait_gives_up_the_rest_of_its_line_and_leaves_nothing() {
+    let (loopback, factory) = common::world();
+    let shell = Shell::new(factory, shelf(), Impatient);
+    let keys = b"run a sleeper\rwait a; list\rstate a\rpoweroff\r".to_vec();
+    let mut terminal = Typed { keys, screen: Paper::default() };
+    shell.converse(&mut terminal, 80);
+    let text = terminal.screen.text();
+    assert!(text.contains("wait a; list\x1b[K\n^C\n") && !text.contains("STATUS"), "{text:?}");
+    assert!(text.contains("\"status\": \"running\""), "{text:?}");
+    // The factory, the container's own grant, and none for the waits.
+    assert_eq!(loopback.manager().unwrap().grant_count(), 1);
 }
 
 /// A terminal with something typed already.

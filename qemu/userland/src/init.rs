@@ -8,6 +8,7 @@ use crate::service::{self, because};
 use crate::shell::BundleDirectory;
 use crate::slots::process;
 use crate::sys;
+use crate::waiter::Waiters;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -15,8 +16,9 @@ use bailiwick_abi::{Exit, Handle, Rights, slot};
 use bailiwick_client::Factory;
 use bailiwick_kernel_glue::metal::{EndpointChannel, Messages};
 use bailiwick_manifest::{BOOT_PATH, BUNDLES_PATH, Boot, Console as Wish, Process};
-use bailiwick_userland_core::Console;
+use bailiwick_protocol::message::Request;
 use bailiwick_userland_core::boot::{Init, Millis};
+use bailiwick_userland_core::{Console, Waiter};
 
 const CONSOLE: Handle = Handle::first(slot::CONSOLE);
 const POWER: Handle = Handle::first(slot::POWER);
@@ -27,7 +29,24 @@ const CLOCK: Handle = Handle::first(slot::CLOCK);
 /// The bit that the end of a process of the manifest sets.
 const PROCESS_ENDED: u64 = 1;
 
-type SystemInit<'m> = Init<'m, EndpointChannel, BundleDirectory>;
+/// The bit that an answer to a wait for a container's end sets.
+const CONTAINER_ENDED: u64 = 2;
+
+type SystemInit<'m> = Init<'m, EndpointChannel, BundleDirectory, Bell>;
+
+/// Wakes init by its notification.
+#[derive(Debug)]
+struct Bell {
+    waiters: Waiters,
+    events: Handle,
+}
+
+impl Waiter<EndpointChannel> for Bell {
+    fn wake_when_answered(&mut self, channel: &EndpointChannel, request: &Request<'_>) -> bool {
+        self.waiters.when_answered(channel, request, self.events, CONTAINER_ENDED).is_ok()
+    }
+}
+
 type Result<T> = core::result::Result<T, String>;
 
 /// Brings the system up. Never returns while the machine is on.
@@ -55,9 +74,10 @@ fn boot() -> Result<u8> {
     // Nobody is to ask there again.
     sys::delete(door.into_handle());
     let bundles = sys::directory_open(ROOT, BUNDLES_PATH, Rights::ALL).map_err(because(BUNDLES_PATH))?;
-    let mut init = Init::new(&boot.manifest, Factory::new(root), BundleDirectory(bundles));
     let events = sys::notification().map_err(because("a notification"))?;
-    bring_up(&mut init, events);
+    let bell = Bell { waiters: Waiters::default(), events };
+    let mut init = Init::new(&boot.manifest, Factory::new(root), BundleDirectory(bundles), bell);
+    work(&mut init, events, NEVER, |init, _| init.supervisor().brought_up());
     match &boot.console {
         Wish::Summary => Ok(summary(&mut init, &boot, events)),
         Wish::Interactive => attended(&mut init, &boot, events, ""),
@@ -85,25 +105,31 @@ fn now() -> Millis {
     Millis(sys::now(CLOCK) / 1_000_000)
 }
 
-/// One step, and a wait until the next is due or a process has ended.
-fn step(init: &mut SystemInit<'_>, events: Handle) -> u64 {
-    let again = init.step(now(), &mut Serial(CONSOLE));
-    sys::wait(events, again.0.saturating_mul(1_000_000)).unwrap_or(0)
-}
+/// A time that never comes.
+const NEVER: Millis = Millis(u64::MAX);
 
-fn bring_up(init: &mut SystemInit<'_>, events: Handle) {
-    init.step(now(), &mut Serial(CONSOLE));
-    while !init.supervisor().brought_up() {
-        step(init, events);
+/// Does what is due until `done`, or until this time; waits in between until the next thing is due or something has
+/// ended.
+fn work(
+    init: &mut SystemInit<'_>,
+    events: Handle,
+    limit: Millis,
+    mut done: impl FnMut(&SystemInit<'_>, u64) -> bool,
+) {
+    let mut bits = 0;
+    loop {
+        let again = init.step(now(), &mut Serial(CONSOLE)).min(limit);
+        if done(init, bits) || now() >= limit {
+            return;
+        }
+        bits = sys::wait(events, again.0.saturating_mul(1_000_000)).unwrap_or(0);
     }
 }
 
 /// Waits until everything expected has happened, or too long, and says how it stands.
 fn summary(init: &mut SystemInit<'_>, boot: &Boot, events: Handle) -> u8 {
     let limit = now().after(boot.manifest.settle_ms.into());
-    while !init.supervisor().settled() && now() < limit {
-        step(init, events);
-    }
+    work(init, events, limit, |init, _| init.supervisor().settled());
     init.supervisor().summary(&mut Serial(CONSOLE));
     u8::from(!init.supervisor().all_met())
 }
@@ -119,7 +145,7 @@ fn attended(init: &mut SystemInit<'_>, boot: &Boot, events: Handle, text: &str) 
         }
     }
     let at_console = at_console.ok_or("the manifest gives the console to no process")?;
-    while step(init, events) & PROCESS_ENDED == 0 {}
+    work(init, events, NEVER, |_, bits| bits & PROCESS_ENDED != 0);
     match sys::process_wait(at_console).map_err(because("the process at the console"))? {
         Exit::Code(status) => Ok(status),
         Exit::Signal(number) => Err(format!("the process at the console: signal {number} ended it")),

@@ -27,3 +27,4 @@ pub mod shell;
 pub mod slots;
 pub mod start;
 pub mod sys;
+pub mod waiter;

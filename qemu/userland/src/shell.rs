@@ -3,7 +3,7 @@
 //! Its text says what to do: `-c COMMANDS` runs these and ends, with status 1 if one failed; anything else prompts. It
 //! holds no power switch: `poweroff` ends it, and init, which has one, does the rest.
 
-use crate::console::Serial;
+use crate::console::{Attended, Listener};
 use crate::slots::process as slot;
 use crate::sys;
 use bailiwick_abi::{Error, Handle, Rights};
@@ -35,8 +35,9 @@ impl Bundles for BundleDirectory {
 pub fn main(text: &str) -> u8 {
     let Ok(messages) = Messages::new() else { return 1 };
     let factory = Factory::new(EndpointChannel::new(messages, slot::FACTORY));
-    let shell = Shell::new(factory, BundleDirectory(Handle::first(slot::DIRECTORIES)));
-    let mut console = Serial(slot::CONSOLE);
+    let mut console = Attended::new(slot::CONSOLE);
+    let Ok(listener) = Listener::new(console.clone()) else { return 1 };
+    let shell = Shell::new(factory, BundleDirectory(Handle::first(slot::DIRECTORIES)), listener);
     match text.strip_prefix("-c ") {
         Some(commands) => u8::from(shell.run_list(commands, &mut console).failed > 0),
         None => {

@@ -153,6 +153,22 @@ pub fn console_read(console: Handle, room: &mut [u8], until: u64) -> Result<usiz
     unsafe { call(Call::ConsoleRead, &args) }.map(|results| (results[0] as usize).min(room.len()))
 }
 
+/// Sets these bits of a notification whenever there is more to read on the console.
+///
+/// # Errors
+/// The kernel's reason.
+pub fn console_watch(console: Handle, notification: Handle, bits: u64) -> Result<(), Error> {
+    plain(Call::ConsoleWatch, &[console.0, notification.0, bits]).map(drop)
+}
+
+/// A thread without a stack that begins at `entry` with `argument` in its first argument register.
+///
+/// # Errors
+/// The kernel's reason.
+pub(crate) fn thread_create(entry: usize, argument: usize) -> Result<(), Error> {
+    plain(Call::ThreadCreate, &[entry as u64, 0, argument as u64]).map(drop)
+}
+
 /// A directory below a directory.
 ///
 /// # Errors

@@ -83,11 +83,11 @@ pub(super) fn streams(config: &OciConfig, features: &Features, stdio: Stdio) -> 
     match (config.process.terminal, stdio) {
         (true, Stdio::Terminal) => need(features, Feature::TERMINAL, terminal),
         (true, _) => {
-            let text = "config.json: process.terminal: is true, and the call offers no terminal";
+            let text = "config.json: process.terminal: true, and the caller gives it no terminal";
             Err(Refusal::new(RefusalCode::BadValue, text))
         }
         (false, Stdio::Terminal) => {
-            let text = "the call offers a terminal, and config.json: process.terminal: is false";
+            let text = "config.json: process.terminal: false, and the caller gives it a terminal";
             Err(Refusal::new(RefusalCode::BadValue, text))
         }
         (false, _) => Ok(()),

@@ -1,37 +1,37 @@
 //! The supervisor's decisions, carried out through the client library.
 
 use super::{Action, Millis, Supervisor};
-use crate::console::{Bundles, Console, say};
+use crate::console::{Bundles, Console, Waiter, say};
 use crate::shell::exit_text;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-use bailiwick_client::{CallError, Factory};
-use bailiwick_manifest::{BUNDLES_PATH, Container, Manifest};
+use bailiwick_client::{CallError, Container, Factory};
+use bailiwick_manifest::{BUNDLES_PATH, Container as Declared, Manifest};
 use bailiwick_protocol::channel::Channel;
-use bailiwick_protocol::message::{DeleteMode, ListRow, Page, Scope, Status, Stdio};
+use bailiwick_protocol::message::{DeleteMode, ListRow, Page, Request, Scope, Status, Stdio};
 use bailiwick_protocol::op::Op;
 use bailiwick_protocol::signal;
 
-/// How soon to look again while an expectation is open, in milliseconds.
-const SOON_MS: u64 = 20;
-/// How soon otherwise: only restarts can be due.
-const IDLE_MS: u64 = 200;
+/// How soon to look again when nobody will tell of an end, in milliseconds.
+const LOOK_MS: u64 = 20;
 
 /// Init over one factory.
 ///
-/// It looks at its containers now and then rather than wait for each: a waiting call takes a thread, and one list
-/// tells of all of them.
+/// Its waiter waits for the end of each container; woken, it looks at all of them in one list.
 #[derive(Debug)]
-pub struct Init<'m, C, B> {
+pub struct Init<'m, C, B, W> {
     supervisor: Supervisor<'m>,
     factory: Factory<C>,
     bundles: B,
+    waiter: W,
+    /// What is waited for. Dropping a capability ends the wait on it.
+    watched: Vec<(usize, Container<C>)>,
 }
 
-impl<'m, C: Channel, B: Bundles<Directory = C::Directory>> Init<'m, C, B> {
+impl<'m, C: Channel, B: Bundles<Directory = C::Directory>, W: Waiter<C>> Init<'m, C, B, W> {
     /// Nothing is started yet.
-    pub fn new(manifest: &'m Manifest, factory: Factory<C>, bundles: B) -> Self {
-        Init { supervisor: Supervisor::new(manifest), factory, bundles }
+    pub fn new(manifest: &'m Manifest, factory: Factory<C>, bundles: B, waiter: W) -> Self {
+        Init { supervisor: Supervisor::new(manifest), factory, bundles, waiter, watched: Vec::new() }
     }
 
     /// How everything stands.
@@ -45,7 +45,7 @@ impl<'m, C: Channel, B: Bundles<Directory = C::Directory>> Init<'m, C, B> {
     }
 
     /// Looks at what runs and does all that is due; tells about it on the console. Gives the time at which to do
-    /// so again.
+    /// so again, if the waiter does not wake it before.
     pub fn step(&mut self, now: Millis, console: &mut dyn Console) -> Millis {
         if let Err(error) = self.look(now, console) {
             say(console, format_args!("init: cannot list the containers: {error}\n"));
@@ -53,8 +53,9 @@ impl<'m, C: Channel, B: Bundles<Directory = C::Directory>> Init<'m, C, B> {
         while let Some(action) = self.supervisor.next_action(now) {
             self.act(action, now, console);
         }
-        let pause = if self.supervisor.settled() { IDLE_MS } else { SOON_MS };
-        let again = now.after(pause);
+        let told = |index| self.watched.iter().any(|(watched, _)| *watched == index);
+        let again = if self.supervisor.running().all(told) { u64::MAX } else { LOOK_MS };
+        let again = now.after(again);
         self.supervisor.deadline().map_or(again, |deadline| deadline.min(again))
     }
 
@@ -69,8 +70,9 @@ impl<'m, C: Channel, B: Bundles<Directory = C::Directory>> Init<'m, C, B> {
             match rows.iter().find(|row| row.id.as_str() == container.id) {
                 None => self.supervisor.removed(index),
                 Some(row) if row.status == Status::Stopped => self.ended(index, row, now, console),
-                Some(_) => {}
+                Some(_) => continue,
             }
+            self.watched.retain(|(watched, _)| *watched != index);
         }
         Ok(())
     }
@@ -88,10 +90,10 @@ impl<'m, C: Channel, B: Bundles<Directory = C::Directory>> Init<'m, C, B> {
     fn ended(&mut self, index: usize, row: &ListRow, now: Millis, console: &mut dyn Console) {
         let Some(exit) = row.exit else { return };
         let restart = self.supervisor.ended(index, exit, now);
-        say(console, format_args!("init: {}: {}", row.id, exit_text(exit)));
+        let (id, how) = (&row.id, exit_text(exit));
         match restart {
-            Some(delay) => say(console, format_args!(", restart in {delay} ms\n")),
-            None => console.write(b"\n"),
+            Some(delay) => say(console, format_args!("init: {id}: {how}, restart in {delay} ms\n")),
+            None => say(console, format_args!("init: {id}: {how}\n")),
         }
     }
 
@@ -113,9 +115,12 @@ impl<'m, C: Channel, B: Bundles<Directory = C::Directory>> Init<'m, C, B> {
             let _ = old.delete(DeleteMode::Stopped);
         }
         match self.start(container) {
-            Ok(()) => {
+            Ok(made) => {
                 say(console, format_args!("init: {}: started\n", container.id));
                 self.supervisor.started(index, now);
+                if self.waiter.wake_when_answered(made.channel(), &Request::Wait) {
+                    self.watched.push((index, made));
+                }
             }
             Err(reason) => {
                 say(console, format_args!("init: {}: refused: {reason}\n", container.id));
@@ -124,21 +129,22 @@ impl<'m, C: Channel, B: Bundles<Directory = C::Directory>> Init<'m, C, B> {
         }
     }
 
-    fn drill(&self, container: &Container, number: u8) -> Result<(), CallError<C::Error>> {
+    fn drill(&self, container: &Declared, number: u8) -> Result<(), CallError<C::Error>> {
         self.factory.lookup(&container.id, Op::Signal.rights())?.signal(number, Scope::First)
     }
 
-    fn start(&self, container: &Container) -> Result<(), String> {
-        let Container { id, bundle, .. } = container;
+    fn start(&self, container: &Declared) -> Result<Container<C>, String> {
+        let Declared { id, bundle, .. } = container;
         let directory =
             self.bundles.open(bundle).map_err(|error| alloc::format!("bundle {bundle:?}: {error}"))?;
         let path = alloc::format!("{BUNDLES_PATH}/{bundle}");
         let made = self.factory.create(id, &path, Stdio::Console, &directory);
         let made = made.map_err(|error| error.to_string())?;
-        made.start().map_err(|error| {
+        if let Err(error) = made.start() {
             // It may have gone already; the reason that matters is why it did not start.
             let _ = made.delete(DeleteMode::Force);
-            error.to_string()
-        })
+            return Err(error.to_string());
+        }
+        Ok(made)
     }
 }

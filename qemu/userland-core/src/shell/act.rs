@@ -2,15 +2,19 @@
 
 use super::{Failure, Next, Result, Shell, print};
 use crate::command::Command;
-use crate::console::{Bundles, Console, say};
+use crate::console::{Attention, Bundles, Console, Waited, say};
 use alloc::string::String;
 use bailiwick_client::{Container, Process};
 use bailiwick_manifest::BUNDLES_PATH;
 use bailiwick_protocol::channel::Channel;
-use bailiwick_protocol::message::{DeleteMode, Events, Exec, Logs, Page, Scope, Stdio, Waiting};
+use bailiwick_protocol::message::{DeleteMode, Events, Exec, Logs, Page, Request, Scope, Stdio, Waiting};
 use bailiwick_protocol::op::Op;
 
-impl<C: Channel, B: Bundles<Directory = C::Directory>> Shell<C, B> {
+/// Signals of signal(7): what Ctrl-C sends to a program, the first time and from then on.
+const INT: u8 = 2;
+const KILL: u8 = 9;
+
+impl<C: Channel, B: Bundles<Directory = C::Directory>, A: Attention<C>> Shell<C, B, A> {
     /// Carries a command out.
     pub(super) fn act(&self, command: Command<'_>, console: &mut dyn Console) -> Result<Next, C, B> {
         match command {
@@ -34,6 +38,10 @@ impl<C: Channel, B: Bundles<Directory = C::Directory>> Shell<C, B> {
             Command::Logs { id } => self.logs(id, console)?,
             Command::Ps { id } => self.ps(id, console)?,
             Command::Events => self.events(console)?,
+            Command::Pivot { id } => {
+                let container = self.container(id, Op::PivotRoot.rights())?;
+                container.pivot_root(|pair| print::pivot(pair, console))?;
+            }
             Command::Stats { id } => {
                 print::statistics(&self.container(id, Op::Statistics.rights())?.statistics()?, console)
             }
@@ -73,9 +81,12 @@ impl<C: Channel, B: Bundles<Directory = C::Directory>> Shell<C, B> {
             run.push('\0');
         }
         let exec = Exec { args: &run, env: "", cwd: None, user: None, stdio };
-        let (_, process) = self.container(id, Op::Exec.rights() | Op::Wait.rights())?.exec(exec)?;
+        let rights = Op::Exec.rights() | Op::Wait.rights();
+        // The right to interrupt it is taken along if there is one.
+        let container = self.container(id, rights | Op::Signal.rights());
+        let (_, process) = container.or_else(|_| self.container(id, rights))?.exec(exec)?;
         if stdio == Stdio::Log {
-            copy_output(&process, console)?;
+            self.follow(&process, console)?;
         }
         match process.wait()?.status() {
             0 => Ok(()),
@@ -94,9 +105,39 @@ impl<C: Channel, B: Bundles<Directory = C::Directory>> Shell<C, B> {
     }
 
     fn wait(&self, id: &str, console: &mut dyn Console) -> Result<(), C, B> {
-        let status = self.container(id, Op::Wait.rights())?.wait()?.status();
+        let container = self.container(id, Op::Wait.rights())?;
+        // Dropping the capability is what gives the wait up.
+        if self.attention.until_answered(container.channel(), &Request::Wait) == Waited::Interrupted {
+            return Err(Failure::Interrupted);
+        }
+        let status = container.wait()?.status();
         say(console, format_args!("{status}\n"));
         succeeded(status)
+    }
+
+    /// Shows what a process writes, until it has ended. Ctrl-C interrupts the process, and kills it the second time.
+    fn follow(&self, process: &Process<C>, console: &mut dyn Console) -> Result<(), C, B> {
+        let (mut cursor, mut signal) = (0, INT);
+        loop {
+            let logs = |waiting| Logs { cursor, waiting };
+            let more = Request::Logs(logs(Waiting::Yes));
+            if self.attention.until_answered(process.channel(), &more) == Waited::Interrupted {
+                console.write(b"^C\n");
+                // It may just have ended.
+                let _ = process.signal(signal, Scope::First);
+                signal = KILL;
+                continue;
+            }
+            let end = process.logs(logs(Waiting::Yes), |reply| {
+                print::lost(reply.lost, console);
+                console.write(reply.bytes);
+                cursor = reply.next;
+                reply.end
+            })?;
+            if end {
+                return Ok(());
+            }
+        }
     }
 
     /// Everything that is kept, but nothing that is still to come.
@@ -177,24 +218,4 @@ impl<C: Channel, B: Bundles<Directory = C::Directory>> Shell<C, B> {
 /// Whether a status is that of a success.
 fn succeeded<E, B>(status: u8) -> core::result::Result<(), Failure<E, B>> {
     if status == 0 { Ok(()) } else { Err(Failure::Status(status)) }
-}
-
-/// Shows what a process writes, until it has ended.
-fn copy_output<C: Channel>(
-    process: &Process<C>,
-    console: &mut dyn Console,
-) -> core::result::Result<(), bailiwick_client::CallError<C::Error>> {
-    let mut cursor = 0;
-    loop {
-        let logs = Logs { cursor, waiting: Waiting::Yes };
-        let end = process.logs(logs, |reply| {
-            print::lost(reply.lost, console);
-            console.write(reply.bytes);
-            cursor = reply.next;
-            reply.end
-        })?;
-        if end {
-            return Ok(());
-        }
-    }
 }

@@ -3,17 +3,23 @@
 use crate::command::TABLE;
 use crate::console::{Console, say};
 use alloc::string::{String, ToString};
-use bailiwick_protocol::message::{Description, EventKind, EventRow, Exit, ListRow, ProcessRow, Statistics};
+use bailiwick_protocol::message::{
+    Description, EventKind, EventRow, Exit, ListRow, PivotRootReply, ProcessRow, Statistics,
+};
 use bailiwick_protocol::signal;
 
 pub(super) fn help(console: &mut dyn Console) {
     for (name, usage, text) in TABLE {
         let left = alloc::format!("{name} {usage}");
-        say(console, format_args!("  {left:<32} {text}\n"));
+        say(console, format_args!("  {left:<26} {text}\n"));
     }
     say(
         console,
-        format_args!("Commands are divided by ;, quotes are as in sh. Keys: arrows, Ctrl-A E K U W L C D.\n"),
+        format_args!(
+            "-t gives the program this terminal until it ends; the bundle must want one.\n\
+             Commands are divided by ; and quotes are as in sh. Keys: arrows, Ctrl-A E K U\n\
+             W L; Ctrl-C gives up a line or a wait, Ctrl-D powers off.\n"
+        ),
     );
 }
 
@@ -49,6 +55,10 @@ pub(super) fn process_head(console: &mut dyn Console) {
 
 pub(super) fn process_row(row: &ProcessRow, console: &mut dyn Console) {
     say(console, format_args!("{:>5} {:>6}\n", row.pid, or_dash(row.inner_pid)));
+}
+
+pub(super) fn pivot(pair: PivotRootReply<'_>, console: &mut dyn Console) {
+    say(console, format_args!("new root {}, old root on {} until unmounted\n", pair.new, pair.old));
 }
 
 pub(super) fn lost(bytes: u64, console: &mut dyn Console) {
