@@ -1,7 +1,8 @@
 //! What was asked for on the command line.
 
 use bailiwick_manifest::parse::is_bundle_name;
-use clap::{Parser, ValueEnum};
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser, ValueEnum};
 use std::path::PathBuf;
 
 /// Builds everything, packs the boot image and boots it in QEMU.
@@ -23,7 +24,7 @@ pub struct Args {
     #[arg(long, value_name = "'CMD; CMD; …'")]
     pub exec: Option<String>,
     /// Stops the machine after this time (60 when nobody sits at it, 28800 otherwise); the exit status is 124
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..))]
     pub timeout: Option<u32>,
     /// Memory of the machine
     #[arg(long, value_name = "MIB", default_value_t = 64, value_parser = clap::value_parser!(u32).range(8..=4096))]
@@ -34,12 +35,12 @@ pub struct Args {
     /// Counts instructions: one tick of the time-stamp counter each, the same in every run
     #[arg(long)]
     pub icount: bool,
-    /// Waits for a debugger on 127.0.0.1:1234 before the first instruction
-    #[arg(long)]
-    pub gdb: bool,
+    /// Waits for a debugger on this port of 127.0.0.1 (1234 if none is named) before the first instruction
+    #[arg(long, value_name = "PORT", num_args = 0..=1, require_equals = true, default_missing_value = "1234")]
+    pub gdb: Option<u16>,
     /// Writes a GRUB image that boots the same system on PC hardware (console on the first serial port), instead of
     /// booting it here
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["timeout", "memory", "machine", "icount", "gdb"])]
     pub iso: Option<PathBuf>,
 }
 
@@ -61,6 +62,25 @@ pub struct NamedBundle {
     pub directory: PathBuf,
 }
 
+impl Args {
+    /// What was asked for on this process's command line. What makes no sense ends the process with status 2.
+    pub fn from_command_line() -> Args {
+        let args = Args::parse();
+        if let Some(name) = args.named_twice() {
+            let text = format!("two bundles are called {name:?}");
+            Args::command().error(ErrorKind::ValueValidation, text).exit();
+        }
+        args
+    }
+
+    /// A name that two bundles have.
+    fn named_twice(&self) -> Option<&str> {
+        let mut names: Vec<&str> = self.bundle.iter().map(|bundle| bundle.name.as_str()).collect();
+        names.sort_unstable();
+        names.windows(2).find(|pair| pair.first() == pair.get(1)).and_then(|pair| pair.first().copied())
+    }
+}
+
 fn bundle(text: &str) -> Result<NamedBundle, String> {
     let (name, directory) = text.split_once('=').ok_or("NAME=DIR is expected")?;
     if !is_bundle_name(name) {
@@ -78,7 +98,6 @@ mod tests {
 
     #[test]
     fn the_arguments_are_consistent() {
-        use clap::CommandFactory;
         Args::command().debug_assert();
     }
 

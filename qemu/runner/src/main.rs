@@ -5,7 +5,6 @@ use bailiwick_runner::args::Args;
 use bailiwick_runner::image::{self, Sources, Terminal};
 use bailiwick_runner::qemu::{self, Boot, Outcome};
 use bailiwick_runner::{iso, programs};
-use clap::Parser;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -16,7 +15,7 @@ const LIMIT_ALONE: u32 = 60;
 const LIMIT_ATTENDED: u32 = 28_800;
 
 fn main() -> ExitCode {
-    match run(&Args::parse()) {
+    match run(&Args::from_command_line()) {
         Ok(status) => ExitCode::from(status),
         Err(error) => {
             eprintln!("qemu/run: {error:#}");
@@ -55,8 +54,8 @@ fn boot(args: &Args, boot: Boot<'_>, terminal: Terminal) -> Result<u8> {
         Terminal::Present => LIMIT_ATTENDED,
         Terminal::Absent => LIMIT_ALONE,
     });
-    if args.gdb {
-        say("waiting for gdb: target remote 127.0.0.1:1234, then hbreak");
+    if let Some(port) = args.gdb {
+        say(&format!("waiting for gdb: target remote 127.0.0.1:{port}, then hbreak"));
     }
     say("booting");
     let outcome =
@@ -64,6 +63,9 @@ fn boot(args: &Args, boot: Boot<'_>, terminal: Terminal) -> Result<u8> {
     match outcome {
         Outcome::PoweredOff(_) => {}
         Outcome::TimedOut => eprintln!("qemu/run: stopped the machine after {limit} s (--timeout)"),
+        Outcome::Died(status) if status.success() && terminal == Terminal::Present => {
+            eprintln!("qemu/run: QEMU was told to quit before the machine was off");
+        }
         Outcome::Died(status) => eprintln!("qemu/run: QEMU ended by itself: {status}"),
     }
     Ok(outcome.status())

@@ -83,8 +83,8 @@ pub fn command(args: &Args, boot: Boot<'_>, terminal: Terminal) -> Command {
     if args.icount {
         qemu.args(["-icount", "shift=0,sleep=off"]);
     }
-    if args.gdb {
-        qemu.args(["-S", "-gdb", "tcp:127.0.0.1:1234"]);
+    if let Some(port) = args.gdb {
+        qemu.args(["-S", "-gdb", &format!("tcp:127.0.0.1:{port}")]);
     }
     match boot {
         Boot::Direct { kernel, image } => qemu.arg("-kernel").arg(kernel).arg("-initrd").arg(image),
