@@ -2,6 +2,7 @@
 
 use crate::bundle::Bundle;
 use bailiwick_runner::programs;
+use serde_json::Value;
 use std::io;
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, PoisonError};
@@ -17,11 +18,21 @@ static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 pub struct Run {
     /// Everything the console showed.
     pub text: String,
+    /// What `./qemu/run` itself said.
+    pub errors: String,
     /// What `./qemu/run` ended with; none if it was killed.
     pub status: Option<i32>,
 }
 
 impl Run {
+    /// This run, if its exit status is 0.
+    ///
+    /// # Errors
+    /// All that was seen.
+    pub fn succeeded(self) -> Result<Run, Run> {
+        if self.status == Some(0) { Ok(self) } else { Err(self) }
+    }
+
     /// What stands between the echo of the `index`th command and the next prompt, without lines of other containers
     /// and of init.
     pub fn output(&self, index: usize) -> String {
@@ -43,13 +54,11 @@ impl Run {
 /// It cannot be run at all.
 pub fn run(arguments: &[&str]) -> io::Result<Run> {
     let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-    let output = Command::new(programs::workspace().join("qemu/run"))
-        .args(arguments)
-        .stdin(Stdio::null())
-        .stderr(Stdio::inherit())
-        .output()?;
+    let output =
+        Command::new(programs::workspace().join("qemu/run")).args(arguments).stdin(Stdio::null()).output()?;
     let text = String::from_utf8_lossy(&output.stdout).replace('\r', "");
-    Ok(Run { text, status: output.status.code() })
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    Ok(Run { text, errors, status: output.status.code() })
 }
 
 /// Runs the shell's commands on a system that has these bundles and brings up no container by itself.
@@ -57,19 +66,47 @@ pub fn run(arguments: &[&str]) -> io::Result<Run> {
 /// # Errors
 /// As [`run`], and if the manifest cannot be written.
 pub fn exec(bundles: &[(&str, &Bundle)], commands: &str) -> io::Result<Run> {
+    boot("", bundles, &["--exec", commands])
+}
+
+/// Boots a manifest of these containers, and a shell with every right, with these bundles and further options.
+///
+/// # Errors
+/// As [`run`], and if the manifest cannot be written.
+pub fn boot(containers: &str, bundles: &[(&str, &Bundle)], options: &[&str]) -> io::Result<Run> {
     let manifest = tempfile::NamedTempFile::new()?;
-    std::fs::write(manifest.path(), SHELL_ONLY)?;
+    std::fs::write(manifest.path(), format!("{containers}{SHELL}"))?;
     let path = manifest.path().to_string_lossy().into_owned();
     let packed: Vec<String> =
         bundles.iter().map(|(name, bundle)| format!("{name}={}", bundle.path().display())).collect();
-    let mut arguments = vec!["--manifest", &path, "--timeout", "120", "--exec", commands];
+    let mut arguments = vec!["--manifest", &path, "--timeout", "240"];
     for bundle in &packed {
         arguments.extend(["--bundle", bundle]);
     }
+    arguments.extend(options);
     run(&arguments)
 }
 
-const SHELL_ONLY: &str = r#"
+/// A container to look around in by `exec`.
+///
+/// # Errors
+/// As [`Bundle::new`].
+pub fn idle() -> io::Result<Bundle> {
+    Bundle::new(&["sleep", "100000"])
+}
+
+/// A bundle that runs `args`, with a changed configuration.
+///
+/// # Errors
+/// As [`Bundle::new`].
+pub fn changed(args: &[&str], change: impl FnOnce(&mut Value)) -> io::Result<Bundle> {
+    let mut bundle = Bundle::new(args)?;
+    change(&mut bundle.config);
+    bundle.write()?;
+    Ok(bundle)
+}
+
+const SHELL: &str = r#"
 [[process]]
 name = "shell"
 factory = [

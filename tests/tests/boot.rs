@@ -8,8 +8,6 @@ use bailiwick_tests::bundle::Bundle;
 use bailiwick_tests::guest::{self, KERNEL_FAULT};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 /// How both kernels start a script: one pipe for everything it writes, so that the order is the order of the writes.
 const RUN_SCRIPT: &str = "exec /script 2>&1";
@@ -155,37 +153,4 @@ fn the_end_of_a_child_is_never_missed() {
     let script =
         "i=0; while [ $i -lt 300 ]; do sleep 99 & kill $!; wait $! 2>/dev/null; i=$((i + 1)); done; echo $i";
     assert_eq!(lines(script), ["300"]);
-}
-
-/// The script's lines and status in a container of runc.
-fn under_runc(name: &str, bundle: &Bundle) -> (Vec<String>, u8) {
-    let output = Command::new("timeout")
-        .args(["--kill-after=5", "60", "runc", "run", "--bundle"])
-        .arg(bundle.path())
-        .arg(format!("boot-{name}-{}", std::process::id()))
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
-    let lines = String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect();
-    (lines, u8::try_from(output.status.code().unwrap()).unwrap())
-}
-
-#[test]
-fn a_dozen_scripts_give_the_lines_of_runc_in_their_order() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts");
-    let mut scripts: Vec<PathBuf> =
-        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-    scripts.sort();
-    assert!(scripts.len() >= 12, "a dozen scripts, found {}", scripts.len());
-    for script in scripts {
-        let name = script.file_stem().unwrap().to_string_lossy().into_owned();
-        let bundle = bundle(&fs::read_to_string(&script).unwrap());
-        // Before runc has run the script in this root file system.
-        let image = guest::image(&bundle.rootfs()).unwrap();
-        let (wanted, status) = under_runc(&name, &bundle);
-        assert!(wanted.len() > 3, "{name}: runc gave only {wanted:?}");
-        let ran = guest::boot(&[], &image, "linux=/.start /script").unwrap();
-        let got = ran.ended_with(status).unwrap_or_else(|ran| panic!("{name}: {ran:#?}"));
-        assert_eq!(got, wanted, "{name}");
-    }
 }

@@ -1,0 +1,113 @@
+//! The system in QEMU with somebody at its console: a pseudo-terminal that is typed on and read from.
+
+use bailiwick_runner::programs;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{Mode, OFlags, open};
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{Winsize, tcsetwinsize};
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+/// How long anything may take that is waited for.
+const LIMIT: Duration = Duration::from_secs(180);
+
+/// A terminal on which `./qemu/run` runs.
+#[derive(Debug)]
+pub struct Terminal {
+    machine: Child,
+    keys: File,
+    /// What was shown and not yet looked for.
+    fresh: String,
+    /// Everything that was shown.
+    pub all: String,
+}
+
+impl Terminal {
+    /// Runs `./qemu/run` with these arguments on a new terminal of 80 columns.
+    ///
+    /// # Errors
+    /// There are no pseudo-terminals, or it cannot be run at all.
+    pub fn run(arguments: &[&str]) -> io::Result<Terminal> {
+        let keys = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)?;
+        grantpt(&keys)?;
+        unlockpt(&keys)?;
+        tcsetwinsize(&keys, Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 })?;
+        let name = ptsname(&keys, Vec::new())?;
+        let end = || open(&name, OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty());
+        // In a session of its own: its terminal is this one.
+        let machine = Command::new("setsid")
+            .args(["--ctty", "--wait"])
+            .arg(programs::workspace().join("qemu/run"))
+            .args(arguments)
+            .stdin(Stdio::from(end()?))
+            .stdout(Stdio::from(end()?))
+            .stderr(Stdio::from(end()?))
+            .spawn()?;
+        Ok(Terminal { machine, keys: keys.into(), fresh: String::new(), all: String::new() })
+    }
+
+    /// Types this.
+    ///
+    /// # Errors
+    /// The terminal is gone.
+    pub fn keys(&mut self, text: &str) -> io::Result<()> {
+        self.keys.write_all(text.as_bytes())
+    }
+
+    /// Waits until `text` is shown, after what was looked for before; gives what was shown up to it.
+    ///
+    /// # Errors
+    /// It was not shown in time, or the machine is off: then with everything that was shown.
+    pub fn until(&mut self, text: &str) -> io::Result<String> {
+        let end = Instant::now() + LIMIT;
+        loop {
+            if let Some((before, after)) = self.fresh.split_once(text) {
+                let before = before.to_owned();
+                self.fresh = after.to_owned();
+                return Ok(before);
+            }
+            if self.more(end)? == 0 {
+                return Err(io::Error::other(format!("{text:?} was not shown:\n{}", self.all)));
+            }
+        }
+    }
+
+    /// Waits until the machine is off; gives the status of `./qemu/run` and what was shown at the end.
+    ///
+    /// # Errors
+    /// It stays on.
+    pub fn end(mut self) -> io::Result<(ExitStatus, String)> {
+        let end = Instant::now() + LIMIT;
+        while self.more(end)? > 0 {}
+        Ok((self.machine.wait()?, core::mem::take(&mut self.fresh)))
+    }
+
+    /// Takes what is shown next; nothing if the terminal is closed.
+    fn more(&mut self, end: Instant) -> io::Result<usize> {
+        let left =
+            Timespec::try_from(end.saturating_duration_since(Instant::now())).map_err(io::Error::other)?;
+        if poll(&mut [PollFd::new(&self.keys, PollFlags::IN)], Some(&left))? == 0 {
+            return Err(io::Error::new(
+                io::ErrorKind::TimedOut,
+                format!("nothing more is shown:\n{}", self.all),
+            ));
+        }
+        let mut room = [0; 4096];
+        // A terminal whose other end is closed gives EIO.
+        let count = self.keys.read(&mut room).unwrap_or(0);
+        let text = String::from_utf8_lossy(room.get(..count).unwrap_or_default()).replace('\r', "");
+        self.fresh += &text;
+        self.all += &text;
+        Ok(count)
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        // Closing the terminal would do as well; this is sooner. It is over already if `end` was called.
+        let _ = self.machine.kill();
+        let _ = self.machine.wait();
+    }
+}
