@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 
 /// Objects by position. A position is reused after [`Arena::remove`]: who keeps one must hold a reference count.
 #[derive(Debug)]
+#[cfg_attr(test, derive(Clone))]
 pub(crate) struct Arena<T> {
     slots: Vec<Option<T>>,
     free: Vec<u32>,
@@ -59,6 +60,7 @@ impl<T> Arena<T> {
 
 /// Objects by position, inert ones where nobody has put one.
 #[derive(Debug)]
+#[cfg_attr(test, derive(Clone))]
 pub(crate) struct Pool<T> {
     slots: Vec<T>,
     free: Vec<u32>,

@@ -2,6 +2,9 @@
 
 #![allow(clippy::panic, clippy::expect_used, reason = "a test that breaks its machine should stop")]
 
+#[cfg(test)]
+pub mod explore;
+
 use crate::hw::{Frame, Hw, OutOfFrames, PAGE, Page, Protection, Space};
 use crate::memory::{Charge, GroupId, Memory, NoMemory};
 use alloc::collections::BTreeMap;

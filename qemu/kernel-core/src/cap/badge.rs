@@ -38,6 +38,7 @@ pub(super) enum Telling {
 
 /// What is known of a watched endpoint's badges.
 #[derive(Debug, Default)]
+#[cfg_attr(test, derive(Clone))]
 pub(super) struct Watched {
     /// What its notification is told.
     bits: u64,

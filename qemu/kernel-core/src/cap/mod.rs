@@ -17,6 +17,8 @@
 //! anything else.
 
 mod badge;
+#[cfg(test)]
+mod explore;
 mod space;
 #[cfg(test)]
 mod tests;
@@ -153,6 +155,7 @@ enum Loss {
 
 /// All capabilities.
 #[derive(Debug)]
+#[cfg_attr(test, derive(Clone))]
 pub struct Capabilities {
     nodes: Arena<tree::Node>,
     spaces: Pool<space::Space>,

@@ -53,6 +53,7 @@ enum Content {
 
 /// The slots of one process; none if the process has ended.
 #[derive(Debug, Default)]
+#[cfg_attr(test, derive(Clone))]
 pub(super) struct Space {
     slots: Vec<Slot>,
     /// The first free slot above the well-known ones.
@@ -127,6 +128,20 @@ impl Space {
                 Content::Free(free.filter(|_| at >= SLOTS_WELL_KNOWN))
             }
         };
+    }
+    /// All that decides which handles come next: of each slot above the well-known ones its generation, and whether it is
+    /// free, and with which next one, held or retired.
+    #[cfg(test)]
+    pub(super) fn outline(&self) -> impl Iterator<Item = u64> {
+        let slots = self.slots.iter().skip(SLOTS_WELL_KNOWN as usize).flat_map(|slot| {
+            let content = match slot.content {
+                Content::Free(next) => next.map_or(0, |next| u64::from(next) + 3),
+                Content::Held(_) => 1,
+                Content::Retired => 2,
+            };
+            [u64::from(slot.handle.generation()), content]
+        });
+        slots.chain([self.free.map_or(0, |at| u64::from(at) + 1)])
     }
     /// For tests of what happens when generations are used up.
     #[cfg(test)]

@@ -18,6 +18,11 @@ impl Node {
     pub(super) fn capability(&self) -> Capability {
         self.capability
     }
+    /// Its neighbours: parent, first child, siblings before and after.
+    #[cfg(test)]
+    pub(super) fn links(&self) -> [Option<NodeId>; 4] {
+        [self.parent, self.first_child, self.previous, self.next]
+    }
 }
 
 impl Capabilities {

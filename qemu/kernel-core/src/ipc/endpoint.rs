@@ -67,6 +67,11 @@ impl Endpoint {
         self.receivers = Queue(Some(Ends { first: receiver, last: receiver }));
         self.turn = Turn::Event;
     }
+    /// 1 if a message goes first at the next receive.
+    #[cfg(test)]
+    pub(super) fn turn_is_message(&self) -> u64 {
+        u64::from(self.turn == Turn::Message)
+    }
     pub(super) fn queue(&mut self, side: Side) -> &mut Queue {
         match side {
             Side::Callers => &mut self.callers,

@@ -21,6 +21,8 @@
 #[cfg(test)]
 mod badges;
 mod endpoint;
+#[cfg(test)]
+mod explore;
 mod fast;
 mod gone;
 mod message;

@@ -23,6 +23,14 @@ impl Notification {
     }
 }
 
+#[cfg(test)]
+impl Notification {
+    /// The bits that are set.
+    pub(super) fn bits(&self) -> u64 {
+        self.bits
+    }
+}
+
 impl<H: Hw> Kernel<H> {
     /// A new notification.
     ///

@@ -420,7 +420,7 @@ fn a_bound_notification_wakes_a_receiver_and_neither_it_nor_messages_keep_the_ot
 
 /// Whatever happens: who waits for an answer has somebody who can give it, who is in a queue is there once, and
 /// nobody waits where nobody can receive.
-fn check(w: &World) {
+pub(super) fn check(w: &World) {
     let mut held = alloc::vec::Vec::new();
     for (id, _) in w.k.threads.iter() {
         held.extend(w.k.talk(id).and_then(|talk| talk.holds));
