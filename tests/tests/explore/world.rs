@@ -1,13 +1,4 @@
-//! Every history of a small world, on the real server: three clients, two levels of factories, two containers, kernel
-//! steps that fail, holders that die, capabilities handed on and taken back at every moment.
-//!
-//! Breadth first: a state is one that was seen before if nothing but the numbers differ that history explains
-//! (`Manager::fingerprint`). In each new state the manager is audited, and each answer is held against a list of who
-//! derived what and what was taken back, which knows nothing of the server's.
-//!
-//! By default it takes some seconds. `BAILIWICK_EXPLORE=8` goes to that depth, `BAILIWICK_EXPLORE_STATES=10000000` to that
-//! many states, whichever comes first.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test says no by panicking")]
+//! The small world: what its clients can do, what must come of it, and when two worlds are the same.
 
 use bailiwick_kernel_glue::model::{Directory, Model};
 use bailiwick_kernel_glue::{ContainerKey, KernelGlue, ReplyToken};
@@ -19,15 +10,12 @@ use bailiwick_protocol::rights::Rights;
 use bailiwick_server::{Leftover, Limits, OciLifecycleState};
 use bailiwick_tests::desk::{Answer, Desk, few};
 use serde_json::json;
+use std::collections::BTreeMap;
 use std::collections::hash_map::DefaultHasher;
-use std::collections::{BTreeMap, HashSet};
 use std::hash::{Hash, Hasher};
-use std::time::Instant;
 
 const CLIENTS: usize = 3;
 const HOLDS: usize = 3;
-/// In one of so many new states everything that only reads is tried too, and the world is wound up.
-const WIND_UP_EVERY: u64 = 64;
 
 /// What was derived from what, by the word of the answers.
 #[derive(Clone, Copy, Debug)]
@@ -53,7 +41,7 @@ struct Open {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Act {
+pub(super) enum Act {
     Call {
         client: u8,
         hold: u8,
@@ -76,7 +64,7 @@ enum Act {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum What {
+pub(super) enum What {
     Derive(u8),
     Revoke,
     /// The capability with this position among those derived from the one the call is sent on.
@@ -102,10 +90,10 @@ enum What {
 }
 
 /// An act, and which of the kernel steps it takes fails (0 is none).
-type Move = (Act, u8);
+pub(super) type Move = (Act, u8);
 
 #[derive(Clone)]
-struct World {
+pub(super) struct World {
     desk: Desk,
     holds: [Vec<Badge>; CLIENTS],
     lives: [u32; CLIENTS],
@@ -119,7 +107,7 @@ struct World {
 
 const IDS: [&str; 2] = ["a", "b"];
 
-fn bundles() -> [Directory; 2] {
+pub(super) fn bundles() -> [Directory; 2] {
     let plain = json!({
         "ociVersion": "1.3.0",
         "root": { "path": "rootfs" },
@@ -144,7 +132,7 @@ fn terms(which: u8) -> Derive {
 }
 
 impl World {
-    fn new() -> World {
+    pub(super) fn new() -> World {
         let desk = Desk::new(Model::new(1), Limits { containers: 2, factories: 3, processes: 2 });
         let root = Known {
             parent: None,
@@ -183,7 +171,7 @@ impl World {
         self.known.iter().filter(|(_, k)| own(k)).filter_map(|(b, k)| Some((*b, k.handle?))).collect()
     }
 
-    fn acts(&self) -> Vec<Act> {
+    pub(super) fn acts(&self) -> Vec<Act> {
         let mut acts = vec![Act::Event];
         for client in 0..CLIENTS {
             let whom = client as u8;
@@ -236,7 +224,7 @@ impl World {
     }
 
     /// Does it; none if it is not possible here. `fail` is the kernel step that fails, and must be met.
-    fn apply(&mut self, (act, fail): Move, bundles: &[Directory; 2]) -> Option<()> {
+    pub(super) fn apply(&mut self, (act, fail): Move, bundles: &[Directory; 2]) -> Option<()> {
         if fail > 0 {
             self.desk.glue.fail_at(u64::from(fail), Errno::EIO);
         }
@@ -414,8 +402,13 @@ impl World {
         }
     }
 
+    /// What must hold in every state.
+    pub(super) fn audit(&self) -> Result<(), String> {
+        self.desk.manager.audit()
+    }
+
     /// What must hold of every step.
-    fn check(&mut self) {
+    pub(super) fn check(&mut self) {
         let mut states = BTreeMap::new();
         for (key, state) in self.desk.manager.states() {
             let rank = |state| match state {
@@ -434,7 +427,7 @@ impl World {
         assert_eq!(self.desk.manager.leftover(), Leftover::None);
     }
 
-    fn fingerprint(&self) -> u64 {
+    pub(super) fn fingerprint(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
         let mut held: Vec<Badge> = self.holds.iter().flatten().copied().collect();
         for holds in &self.holds {
@@ -454,7 +447,7 @@ impl World {
     }
 
     /// Everything that only reads, on every capability; then everybody dies and everything is removed. Nothing is left.
-    fn wind_up(mut self) {
+    pub(super) fn wind_up(mut self) {
         let page = Page { from: 0 };
         let reads = [
             Request::Hello(Hello { version_min: 1, version_max: 1 }),
@@ -526,100 +519,4 @@ impl World {
         );
         self.desk.manager.audit().unwrap();
     }
-}
-
-/// One state that was reached: from which one, and how.
-type Node = (u32, Move);
-
-fn replay(nodes: &[Node], mut at: u32, bundles: &[Directory; 2]) -> (World, Vec<Move>) {
-    let mut moves = vec![];
-    while at != 0 {
-        let (parent, step) = nodes[at as usize];
-        moves.push(step);
-        at = parent;
-    }
-    moves.reverse();
-    let mut world = World::new();
-    for step in &moves {
-        world.apply(*step, bundles).unwrap();
-    }
-    (world, moves)
-}
-
-/// Says how a failure came about.
-struct History<'a>(&'a [Move], Move);
-impl Drop for History<'_> {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            eprintln!("after {:?}\nthen {:?}", self.0, self.1);
-        }
-    }
-}
-
-fn explore(depth: usize, most: usize) {
-    let (bundles, start) = (bundles(), Instant::now());
-    let mut nodes: Vec<Node> = vec![(0, (Act::Event, 0))];
-    let mut seen = HashSet::from([World::new().fingerprint()]);
-    let (mut from, mut transitions, mut wound_up) = (0, 0u64, 0u64);
-    for level in 1..=depth {
-        let to = nodes.len();
-        for at in from..to {
-            let (world, moves) = replay(&nodes, at as u32, &bundles);
-            for act in world.acts() {
-                for fail in 0..u8::MAX {
-                    let step = (act, fail);
-                    let history = History(&moves, step);
-                    let mut next = world.clone();
-                    if next.apply(step, &bundles).is_none() {
-                        break;
-                    }
-                    transitions += 1;
-                    next.check();
-                    let fingerprint = next.fingerprint();
-                    if seen.insert(fingerprint) {
-                        if let Err(finding) = next.desk.manager.audit() {
-                            panic!("{finding}");
-                        }
-                        nodes.push((at as u32, step));
-                        if fingerprint.is_multiple_of(WIND_UP_EVERY) {
-                            wound_up += 1;
-                            next.wind_up();
-                        }
-                    }
-                    drop(history);
-                }
-            }
-            if nodes.len() >= most {
-                println!(
-                    "stopped within depth {level}, after {} of {} states of depth {}",
-                    at - from,
-                    to - from,
-                    level - 1
-                );
-                from = nodes.len();
-                break;
-            }
-        }
-        let elapsed = start.elapsed().as_secs();
-        println!(
-            "depth {level}: {} states, {transitions} transitions, {wound_up} wound up, {elapsed} s",
-            nodes.len()
-        );
-        if from == nodes.len() {
-            break;
-        }
-        from = to;
-    }
-    assert!(nodes.len() > 1000);
-}
-
-fn number(variable: &str) -> Option<usize> {
-    std::env::var(variable).ok()?.parse().ok()
-}
-
-#[test]
-fn every_history_of_a_small_world_keeps_every_promise() {
-    let (depth, most) = (number("BAILIWICK_EXPLORE"), number("BAILIWICK_EXPLORE_STATES"));
-    let most_by_default = if depth.is_some() { usize::MAX } else { 30_000 };
-    explore(depth.unwrap_or(99), most.unwrap_or(most_by_default));
 }
