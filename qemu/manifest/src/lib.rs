@@ -13,11 +13,16 @@
 //! [[process]]
 //! name = "shell"                               # a program under /sbin, started by init
 //! factory = ["create", "list", "inspect"]      # the rights on the factory that it is handed; [] for none
+//! quota = { containers = 4, memory = 67108864 }   # makes it a sub-factory of its own with these bounds, …
+//! policy = "restricted"                        # … whose bundles may ask for no more than this: a name, or the text
 //! directories = ["/bundles"]                   # directory capabilities that it is handed
 //! console = true                               # whether it is handed the console
 //! ```
 //!
-//! The manifest is the authority diagram: a process holds what stands here and nothing else.
+//! The manifest is the authority diagram: a process holds what stands here and nothing else. `./qemu/run --authority`
+//! draws it. The kinds of a quota are `containers`, `factories`, `execs`, `capabilities`, `waiting`, `event_bytes`,
+//! `log_bytes`, `processes`, `memory` (bytes) and `cpu` (thousandths of one); the lines of a policy are in
+//! `server/src/policy/text.rs`.
 //!
 //! A container may join namespaces of one that is listed in its `after`: in its config.json the path
 //! `/run/containers/ID/ns/NAME` (`net`, `uts`, `ipc`, `pid`, `mnt`, `user`, `cgroup`, `time`) stands for the namespace
@@ -30,11 +35,13 @@
 extern crate alloc;
 
 #[cfg(feature = "parse")]
+pub mod authority;
+#[cfg(feature = "parse")]
 pub mod parse;
 
 use alloc::string::String;
 use alloc::vec::Vec;
-use bailiwick_protocol::Rights;
+use bailiwick_protocol::{Quota, Rights};
 use core::fmt;
 use serde::{Deserialize, Serialize};
 
@@ -206,10 +213,21 @@ pub struct Process {
     pub name: String,
     /// Rights on the factory it is handed; empty: it is handed none.
     pub factory: Rights,
+    /// What that factory may have, if it is a sub-factory of its own.
+    pub quota: Option<Quota>,
+    /// The text of the policy of that sub-factory: it was read once.
+    pub policy: Option<String>,
     /// Directories of the boot image it is handed.
     pub directories: Vec<String>,
     /// Whether it is handed the console.
     pub console: bool,
+}
+
+impl Process {
+    /// Whether its factory is a sub-factory of its own, with a name space of its own.
+    pub const fn is_tenant(&self) -> bool {
+        self.quota.is_some() || self.policy.is_some()
+    }
 }
 
 /// The compiled form is damaged, or of another build.

@@ -3,7 +3,8 @@
 use crate::{
     After, CONTAINERS_MAX, Container, Drill, Expect, Manifest, Policy, Process, Restart, Start, Until,
 };
-use bailiwick_protocol::{ContainerId, Rights};
+use bailiwick_protocol::message::POLICY_MAX;
+use bailiwick_protocol::{ContainerId, Quota, Rights};
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -90,10 +91,46 @@ struct RawProcess {
     name: Spanned<String>,
     #[serde(default)]
     factory: Vec<Spanned<String>>,
+    quota: Option<Spanned<RawQuota>>,
+    policy: Option<Spanned<String>>,
     #[serde(default)]
     directories: Vec<Spanned<String>>,
     #[serde(default)]
     console: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawQuota {
+    containers: Option<u64>,
+    factories: Option<u64>,
+    execs: Option<u64>,
+    capabilities: Option<u64>,
+    waiting: Option<u64>,
+    event_bytes: Option<u64>,
+    log_bytes: Option<u64>,
+    processes: Option<u64>,
+    memory: Option<u64>,
+    cpu: Option<u64>,
+}
+
+impl From<RawQuota> for Quota {
+    fn from(raw: RawQuota) -> Quota {
+        let RawQuota { containers, factories, execs, capabilities, waiting, .. } = raw;
+        let RawQuota { event_bytes, log_bytes, processes, memory, cpu, .. } = raw;
+        Quota {
+            containers,
+            factories,
+            execs,
+            capabilities,
+            waiting,
+            event_bytes,
+            log_bytes,
+            processes,
+            memory,
+            cpu,
+        }
+    }
 }
 
 /// Milliseconds an open expectation has if the file does not say: enough for a slow machine.
@@ -287,12 +324,31 @@ fn process(raw: RawProcess) -> Result<Process, Fault> {
             return fault(path.span(), format!("directory {:?}: not an absolute path", path.as_ref()));
         }
     }
+    let policy = raw.policy.map(policy).transpose()?;
+    if let Some(quota) = raw.quota.as_ref().filter(|_| factory.is_empty()) {
+        return fault(quota.span(), "a quota without a factory: give it rights in `factory`");
+    }
     Ok(Process {
         name: raw.name.into_inner(),
         factory,
+        quota: raw.quota.map(|quota| quota.into_inner().into()),
+        policy,
         directories: raw.directories.into_iter().map(Spanned::into_inner).collect(),
         console: raw.console,
     })
+}
+
+/// The text of a policy; a word alone is the name of one that is ready-made.
+fn policy(raw: Spanned<String>) -> Result<String, Fault> {
+    let text = raw.as_ref().trim();
+    let text = if text.contains(char::is_whitespace) { text.to_owned() } else { format!("include {text}") };
+    if text.len() > POLICY_MAX {
+        return fault(raw.span(), format!("policy: longer than {POLICY_MAX} bytes"));
+    }
+    match bailiwick_server::Policy::parse(&text) {
+        Ok(_) => Ok(text),
+        Err(error) => fault(raw.span(), error.to_string()),
+    }
 }
 
 fn unknown_right(name: &str) -> String {

@@ -107,3 +107,52 @@ fn a_boot_container_cannot_wait_for_a_manual_one() {
                 [[container]]\nid = \"c\"\nbundle = \"b\"\nafter = [{ id = \"a\" }]\n";
     assert!(refused(text).1.contains("start = \"boot\""));
 }
+
+#[test]
+fn a_process_can_be_given_a_quota_and_a_policy_which_are_checked() {
+    let text = |more: &str| format!("[[process]]\nname = \"shell\"\nfactory = [\"create\"]\n{more}\n");
+    let read = |more: &str| parse(&text(more), |_| true);
+    let shell = read("quota = { containers = 4, memory = 1_048_576 }\npolicy = \"restricted\"").unwrap();
+    let shell = &shell.processes[0];
+    assert_eq!(shell.quota.unwrap().memory, Some(1 << 20));
+    assert_eq!(shell.policy.as_deref(), Some("include restricted"));
+    assert!(shell.is_tenant());
+    let full = read("policy = \"\"\"\ninclude baseline\nbind ro /srv/data\n\"\"\"").unwrap();
+    assert_eq!(full.processes[0].policy.as_deref(), Some("include baseline\nbind ro /srv/data"));
+    assert!(!read("").unwrap().processes[0].is_tenant());
+    for (more, reason) in [
+        ("policy = \"royal\"", "policy: line 1: include: \"royal\""),
+        ("policy = \"\"\"\nuid 0-5\nfly high\n\"\"\"", "policy: line 2: \"fly\" is no word"),
+        ("quota = { planets = 1 }", "unknown field `planets`"),
+        ("quota = { memory = -1 }", "invalid value"),
+        ("quota = { containers = 1 }\nfactory = []", "duplicate key"),
+    ] {
+        let error = read(more).unwrap_err();
+        assert!(error.message.contains(reason) && error.line >= 4, "{error}");
+    }
+    let none = parse("[[process]]\nname = \"a\"\nquota = { containers = 1 }", |_| true).unwrap_err();
+    assert!(none.message.starts_with("a quota without a factory"), "{none}");
+}
+
+#[test]
+fn the_authority_of_a_manifest_is_drawn_whole() {
+    let text =
+        GOOD.replace("console = true", "console = true\npolicy = \"baseline\"\nquota = { containers = 3 }");
+    let manifest = parse(&text, |_| true).unwrap();
+    let tree = bailiwick_manifest::authority::tree(&manifest);
+    for line in [
+        "  process shell\n    holds a sub-factory of its own: create list\n    holds   at most 3 containers\n",
+        "    holds   policy: include baseline\n    holds directory /bundles: ",
+        "    holds the console\n",
+        "  container init-db\n    holds no capability\n",
+    ] {
+        assert!(tree.contains(line), "{line}\nis not in\n{tree}");
+    }
+    let dot = bailiwick_manifest::authority::dot(&manifest);
+    assert!(
+        dot.contains(
+            "manager -> \"process shell\" [label=\"a sub-factory of its own: create list\\nat most 3"
+        )
+    );
+    assert!(dot.contains("init -> \"process shell\" [label=\"the console\"]"));
+}

@@ -19,6 +19,9 @@ pub struct Args {
     /// Boots this manifest instead of qemu/manifest.toml
     #[arg(long, value_name = "FILE")]
     pub manifest: Option<PathBuf>,
+    /// Draws the manifest's authority instead of booting it: a tree into FILE, and the same for Graphviz into FILE.dot
+    #[arg(long, value_name = "FILE")]
+    pub authority: Option<PathBuf>,
     /// Has the shell run these commands, divided by ";", then powers off; the exit status is 0 only if each
     /// succeeded
     #[arg(long, value_name = "'CMD; CMD; …'")]

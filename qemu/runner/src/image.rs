@@ -6,7 +6,7 @@ use crate::cpio;
 use crate::programs::{self, NATIVE};
 use crate::tree::{Kind, Node, Tree};
 use anyhow::{Context, Result, anyhow};
-use bailiwick_manifest::{BOOT_PATH, Boot, Console, Manifest, parse};
+use bailiwick_manifest::{BOOT_PATH, Boot, Console, Manifest, authority, parse};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -52,15 +52,32 @@ pub enum Terminal {
     Absent,
 }
 
+/// Draws the manifest's authority: a tree into `file`, and the same for Graphviz into `file` with `.dot` behind it.
+///
+/// # Errors
+/// As [`pack`], or a file cannot be written.
+pub fn write_authority(manifest: Option<&Path>, extra: &[NamedBundle], file: &Path) -> Result<()> {
+    let sources = Sources::of_workspace(PathBuf::new(), manifest);
+    let defaults = bundles::names(&sources.bundles)?;
+    let manifest = self::manifest(&sources.manifest, &all_names(&defaults, extra))?;
+    let dot = PathBuf::from(format!("{}.dot", file.display()));
+    for (file, text) in [(file, authority::tree(&manifest)), (&dot, authority::dot(&manifest))] {
+        fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))?;
+    }
+    Ok(())
+}
+
+fn all_names<'n>(defaults: &'n [String], extra: &'n [NamedBundle]) -> BTreeSet<&'n str> {
+    defaults.iter().map(String::as_str).chain(extra.iter().map(|bundle| bundle.name.as_str())).collect()
+}
+
 /// Packs the image.
 ///
 /// # Errors
 /// A file cannot be read, or the manifest is wrong: then with its line.
 pub fn pack(sources: &Sources, extra: &[NamedBundle], console: Console) -> Result<Vec<u8>> {
     let defaults = bundles::names(&sources.bundles)?;
-    let names: BTreeSet<&str> =
-        defaults.iter().map(String::as_str).chain(extra.iter().map(|bundle| bundle.name.as_str())).collect();
-    let manifest = manifest(&sources.manifest, &names)?;
+    let manifest = manifest(&sources.manifest, &all_names(&defaults, extra))?;
     let mut tree = Tree::default();
     for directory in ["bundles", "dev", "etc", "proc", "run/containers", "sbin", "sys", "tmp"] {
         tree.directories(directory);

@@ -25,6 +25,11 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> Result<u8> {
+    if let Some(file) = &args.authority {
+        image::write_authority(args.manifest.as_deref(), &args.bundle, file)?;
+        say(&format!("wrote {0} and {0}.dot", file.display()));
+        return Ok(0);
+    }
     say("building the kernel and its programs");
     let built = programs::build()?;
     let kernel = built.join("bailiwick-kernel");

@@ -16,6 +16,7 @@ use bailiwick_abi::{Exit, Handle, Rights, slot};
 use bailiwick_client::Factory;
 use bailiwick_kernel_glue::metal::{EndpointChannel, Messages};
 use bailiwick_manifest::{BOOT_PATH, BUNDLES_PATH, Boot, Console as Wish, Process};
+use bailiwick_protocol::Quota;
 use bailiwick_protocol::message::Request;
 use bailiwick_userland_core::boot::{Init, Millis};
 use bailiwick_userland_core::{Console, Waiter};
@@ -163,7 +164,13 @@ fn start_process(init: &SystemInit<'_>, wanted: &Process, text: &str) -> Result<
         grant(process::CONSOLE.slot(), CONSOLE, Rights::READ.with(Rights::WRITE))?;
     }
     if !wanted.factory.is_empty() {
-        let factory = init.factory().derive(wanted.factory).map_err(|error| format!("{name}: {error}"))?;
+        let factory = if wanted.is_tenant() {
+            let quota = wanted.quota.unwrap_or(Quota::UNBOUNDED);
+            init.factory().delegate(wanted.factory, quota, wanted.policy.as_deref())
+        } else {
+            init.factory().derive(wanted.factory)
+        };
+        let factory = factory.map_err(|error| format!("{name}: {error}"))?;
         let handle = factory.into_channel().into_handle();
         grant(process::FACTORY.slot(), handle, Rights::WRITE)?;
         sys::delete(handle);

@@ -211,7 +211,8 @@ impl<C: Channel, B: Bundles<Directory = C::Directory>, A: Attention<C>> Shell<C,
 
     fn whoami(&self, console: &mut dyn Console) -> Result<(), C, B> {
         print::description(&self.factory.describe()?, console);
-        Ok(())
+        let used = self.factory.usage()?.used;
+        Ok(self.factory.limits(|limits| print::limits(&used, &limits, console))?)
     }
 }
 

@@ -4,8 +4,9 @@ use crate::command::TABLE;
 use crate::console::{Console, say};
 use alloc::string::{String, ToString};
 use bailiwick_protocol::message::{
-    Description, EventKind, EventRow, Exit, ListRow, PivotRootReply, ProcessRow, Statistics,
+    Description, EventKind, EventRow, Exit, LimitsReply, ListRow, PivotRootReply, ProcessRow, Statistics,
 };
+use bailiwick_protocol::quota::Amounts;
 use bailiwick_protocol::signal;
 
 pub(super) fn help(console: &mut dyn Console) {
@@ -101,6 +102,19 @@ pub(super) fn statistics(statistics: &Statistics, console: &mut dyn Console) {
 
 fn limit(value: Option<impl ToString>, unit: &str) -> String {
     value.map_or_else(|| "none".into(), |value| value.to_string() + unit)
+}
+
+/// What a factory uses of each kind, what it may use, and its policy.
+pub(super) fn limits(used: &Amounts, limits: &LimitsReply<'_>, console: &mut dyn Console) {
+    for ((kind, used), (_, max)) in used.rows().zip(limits.quota.rows()) {
+        match max {
+            Some(max) => say(console, format_args!("{used} of {max} {kind}\n")),
+            None => say(console, format_args!("{used} {kind}\n")),
+        }
+    }
+    for line in limits.policy.lines() {
+        say(console, format_args!("policy: {line}\n"));
+    }
 }
 
 pub(super) fn description(description: &Description, console: &mut dyn Console) {
