@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test says no by panicking")]
 
 use bailiwick_tests::bundle::Bundle;
-use bailiwick_tests::system::run;
+use bailiwick_tests::system::{Run, run};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Stdio};
@@ -66,9 +66,9 @@ fn a_disc_boots_the_same_system_on_a_pc() {
         .output()
         .unwrap();
     let text = String::from_utf8_lossy(&output.stdout).replace('\r', "");
-    assert!(text.contains("service              running"), "{text}");
-    assert!(text.contains("bailiwick> exec x hostname\nbox\n"), "{text}");
-    assert_eq!(output.status.code(), Some(33), "{text}");
+    let ran = Run { text, errors: String::new(), status: output.status.code() };
+    assert!(ran.output(0).contains("service              running"), "{}", ran.text);
+    assert_eq!((ran.output(2).as_str(), ran.status), ("box\n", Some(33)), "{}", ran.text);
 }
 
 #[test]

@@ -20,6 +20,8 @@ menuentry bailiwick {
 /// # Errors
 /// grub-mkrescue or one of the programs it calls is missing.
 pub fn write(kernel: &Path, image: &[u8], disc: &Path) -> Result<()> {
+    let parent = disc.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    ensure!(parent.is_dir(), "cannot write {}: {} is no directory", disc.display(), parent.display());
     let directory = tempfile::tempdir()?;
     let boot = directory.path().join("boot");
     fs::create_dir_all(boot.join("grub"))?;
