@@ -1,6 +1,6 @@
 //! Bundles that cannot be, one table for every kernel: how each is spoiled, and what its one-line refusal must name.
 //!
-//! Where a kernel may only be able to name the step and its number, that is what the table asks for.
+//! What is named is what every kernel can name: each adds words of its own, such as what is wrong with an ELF file.
 
 use crate::bundle::Bundle;
 use serde_json::{Value, json};
@@ -115,28 +115,20 @@ pub const BAD: &[Bad] = &[
     bad(
         "no-program",
         Config(|c| c["process"]["args"] = json!(["/bin/nothing"])),
-        &["load /bin/nothing", "ENOENT"],
+        &["/bin/nothing", "ENOENT"],
     ),
-    bad(
-        "not-on-the-path",
-        Config(|c| c["process"]["args"] = json!(["nothing"])),
-        &["load nothing", "ENOENT"],
-    ),
-    bad("program-a-directory", Config(|c| c["process"]["args"] = json!(["/etc"])), &["load /etc", "EACCES"]),
+    bad("not-on-the-path", Config(|c| c["process"]["args"] = json!(["nothing"])), &["nothing", "ENOENT"]),
+    bad("program-a-directory", Config(|c| c["process"]["args"] = json!(["/etc"])), &["/etc", "EACCES"]),
     bad(
         "program-not-executable",
         Config(|c| c["process"]["args"] = json!(["/etc/passwd"])),
-        &["load /etc/passwd", "EACCES"],
+        &["/etc/passwd", "EACCES"],
     ),
-    bad("program-a-text", Program(|_| b"hello".to_vec()), &["load /program", "ENOEXEC"]),
-    bad(
-        "program-cut",
-        Program(|busybox| busybox.into_iter().take(40).collect()),
-        &["load /program", "ENOEXEC"],
-    ),
-    bad("program-for-another-machine", Program(for_another_machine), &["load /program", "ENOEXEC"]),
-    bad("program-without-interpreter", Files(dynamic_program), &["load /program", "ENOENT"]),
-    bad("script-without-shell", Program(|_| b"#!/no/shell\n".to_vec()), &["load", "ENOENT"]),
+    bad("program-a-text", Program(|_| b"hello".to_vec()), &["/program", "ENOEXEC"]),
+    bad("program-cut", Program(|busybox| busybox.into_iter().take(40).collect()), &["/program", "ENOEXEC"]),
+    bad("program-for-another-machine", Program(for_another_machine), &["/program", "ENOEXEC"]),
+    bad("program-without-interpreter", Files(dynamic_program), &["/program", "ENOENT"]),
+    bad("script-without-shell", Program(|_| b"#!/no/shell\n".to_vec()), &["/program", "ENOENT"]),
     bad(
         "no-cwd",
         Config(|c| c["process"]["cwd"] = json!("/nowhere")),
@@ -149,17 +141,13 @@ pub const BAD: &[Bad] = &[
     ),
     bad("no-file-system", Config(|c| mount(c, "/mnt", "nonsense", "x")), &["mounts[7].type", "nonsense"]),
     bad("no-source", Config(|c| mount(c, "/mnt", "bind", "/no/where")), &["/no/where", "ENOENT"]),
-    bad(
-        "mount-on-a-file",
-        Config(|c| mount(c, "/etc/passwd", "tmpfs", "tmpfs")),
-        &["/etc/passwd", "ENOTDIR"],
-    ),
+    bad("mount-on-a-file", Config(|c| mount(c, "/etc/passwd", "tmpfs", "tmpfs")), &["/etc/passwd"]),
     bad(
         "mount-below-a-file",
         Config(|c| mount(c, "/etc/passwd/x", "tmpfs", "tmpfs")),
         &["/etc/passwd/x", "ENOTDIR"],
     ),
-    bad("mount-through-a-loop", Files(mount_through_loop), &["/loop/x", "ELOOP"]),
+    bad("mount-through-a-loop", Files(mount_through_loop), &["/loop", "ELOOP"]),
 ];
 
 /// Ids that cannot be: empty, too long, with a slash, one that means another directory, with a blank.
