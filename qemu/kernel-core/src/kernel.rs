@@ -24,6 +24,7 @@ use crate::sched::Scheduler;
 use crate::thread::{Channel, Context, Registers, State, THREADS_MAX, Thread, ThreadBody, ThreadId, Threads};
 use crate::vfs::{HEAP_RESERVE, Vfs};
 use alloc::vec::Vec;
+use bailiwick_abi::Call;
 use bailiwick_protocol::error::Errno;
 use bailiwick_protocol::message::{Exit, Nanos};
 
@@ -37,6 +38,16 @@ pub enum Abi {
     Native,
     /// System calls keep it: it is saved and restored around each.
     Linux,
+}
+
+/// Who has the processor after a system call.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum After {
+    /// The native thread that made it, in the same address space. Its call is done, and of its registers only those
+    /// have changed that every call may change: `rax`, `rdi`, `rsi`, `rdx`, and what the processor itself does.
+    Same,
+    /// Whoever [`Kernel::next`] says.
+    Choose,
 }
 
 /// What the processor does next.
@@ -130,16 +141,35 @@ impl<H: Hw> Kernel<H> {
     // ---- doors -----------------------------------------------------------------------------------------------
 
     /// The current thread executed `syscall`.
-    pub fn syscall(&mut self) {
-        let Some(id) = self.sched.current() else { return };
+    pub fn syscall(&mut self) -> After {
+        let Some(id) = self.sched.current() else { return After::Choose };
         match self.threads.get(id).map(|thread| &thread.body) {
             Some(ThreadBody::Native(_)) => native::syscall(self, id),
             Some(ThreadBody::Linux(_)) => {
                 self.account_user(id);
                 linux::syscall(self, id);
+                After::Choose
             }
-            None => {}
+            None => After::Choose,
         }
+    }
+
+    /// The current thread executed `syscall`: true if it is a native one whose call does nothing, and that is done. It
+    /// goes on then; nothing can have changed.
+    #[inline]
+    pub fn null_call(&mut self) -> bool {
+        let Some(thread) = self.sched.current().and_then(|id| self.threads.get_mut(id)) else { return false };
+        let r = &mut thread.context.registers;
+        if r.rax != Call::Null as u64 || !matches!(thread.body, ThreadBody::Native(_)) {
+            return false;
+        }
+        [r.rdi, r.rsi, r.rdx] = [0; 3];
+        true
+    }
+
+    /// What follows a call of a native thread that is done.
+    pub(crate) fn after_call_of(&self, id: ThreadId) -> After {
+        if self.sched.current() == Some(id) && !self.reschedule { After::Same } else { After::Choose }
     }
 
     /// The current thread touched a page in a way its page table does not allow.

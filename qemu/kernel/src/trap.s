@@ -7,6 +7,9 @@
 // Nothing of ring 3 is left in the processor but extended registers, which Rust may use: they are saved first where
 // the thread may expect them back, and loaded last.
 //
+// Where only rcx is loaded for it, the instruction pointer is one that `syscall` has left: the last page of ring 3's
+// half is never mapped, so it is an address of that half, and sysretq does not fault in ring 0.
+//
 // A message of at most 64 bytes goes the short way (ipc/fast.rs of kernel-core): its words stay in the registers they
 // came in, or are fetched from where they were saved because Rust may have used these registers. Of the one who gets
 // the processor only what a system call keeps is loaded: rbx, rbp, stack and instruction pointer, flags.
@@ -81,6 +84,8 @@ long_way:
     fxsave64 [rax]
 1:  ldmxcsr [rip + KERNEL_MXCSR]
     call {system_call}
+    test rax, rax
+    jz same_thread
 .global return_to_user
 return_to_user:                 // rax: the registers to load, rdx: the floating-point state
     fxrstor64 [rdx]
@@ -99,6 +104,23 @@ return_to_user:                 // rax: the registers to load, rdx: the floating
     add rsp, 16
     swapgs
     iretq
+
+// A native thread goes on: rbx, rbp and r12 to r15 are as it has left them.
+same_thread:
+    fxrstor64 [rip + {clean}]
+    mov rcx, gs:[{top}]
+    mov rax, [rcx - 8 + {rax}]
+    mov rdi, [rcx - 8 + {rdi}]
+    mov rsi, [rcx - 8 + {rsi}]
+    mov rdx, [rcx - 8 + {rdx}]
+    mov r8, [rcx - 8 + {r8}]
+    mov r9, [rcx - 8 + {r9}]
+    mov r10, [rcx - 8 + {r10}]
+    mov r11, [rcx - 8 + {rflags}]
+    mov rsp, [rcx - 8]
+    mov rcx, [rcx - 8 + {rip}]
+    swapgs
+    sysretq
 
 // rdi: the handle, rsi: the MessageInfo. MXCSR is still ring 3's: what is called does not calculate.
 short_send:
@@ -162,7 +184,7 @@ ladder:
 all_words:
     xor eax, eax
     swapgs
-    sysretq                     // to where a system call of its own came from: see `Door`
+    sysretq
 
 // Interrupts and exceptions arrive on a stack of their own, so the red zone of whoever was interrupted stays.
 .global interrupt_common

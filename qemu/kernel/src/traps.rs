@@ -7,7 +7,7 @@ use bailiwick_abi::{Call, Handle, MessageInfo, SMALL_MAX};
 use bailiwick_kernel_core::first::First;
 use bailiwick_kernel_core::hw::USER_END;
 use bailiwick_kernel_core::ipc::Switch;
-use bailiwick_kernel_core::kernel::{Abi, Kernel, Next};
+use bailiwick_kernel_core::kernel::{Abi, After, Kernel, Next};
 use bailiwick_kernel_core::mm::Access;
 use bailiwick_kernel_core::thread::{Context, Registers};
 use core::arch::{asm, global_asm};
@@ -109,11 +109,15 @@ struct Segments {
     gs_base: u64,
 }
 
-/// What `return_to_user` loads.
+/// What `return_to_user` loads; null for registers if a native thread's system call is over and it goes on.
 #[repr(C)]
 pub(crate) struct Return {
     registers: *mut Registers,
     fpu: *const u8,
+}
+
+impl Return {
+    const TO_SAME: Return = Return { registers: core::ptr::null_mut(), fpu: core::ptr::null() };
 }
 
 global_asm!(
@@ -265,8 +269,17 @@ extern "C" fn fast_reply_receive_offering(handle: Handle, info: MessageInfo, run
 extern "C" fn system_call() -> Return {
     // SAFETY: called by the stub of system calls, once.
     let running = unsafe { running() };
-    running.kernel.syscall();
-    running.leave()
+    if running.kernel.null_call() { Return::TO_SAME } else { other_call(running) }
+}
+
+/// Apart, so that a call that does nothing pays for no register that is used here.
+#[inline(never)]
+extern "C" fn other_call(running: &mut Running) -> Return {
+    match running.kernel.syscall() {
+        // It is in its own address space, and where it goes on is where it came from.
+        After::Same => Return::TO_SAME,
+        After::Choose => running.leave(),
+    }
 }
 
 /// `registers` are those of the current thread, in its context.

@@ -34,7 +34,7 @@ pub use sweep::Sweeping;
 use crate::cap::SpaceId;
 use crate::hw::{Hw, Space};
 use crate::ipc::NotificationId;
-use crate::kernel::Kernel;
+use crate::kernel::{After, Kernel};
 use crate::mm::{Access, Fault};
 use crate::ns::ProcessId;
 use crate::thread::{Context, Registers, ThreadBody, ThreadId};
@@ -103,9 +103,9 @@ impl<H: Hw> Kernel<H> {
 }
 
 /// Carries out the system call in the registers of `thread`.
-pub(crate) fn syscall<H: Hw>(k: &mut Kernel<H>, thread: ThreadId) {
-    let Some(found) = k.threads.get(thread) else { return };
-    let ThreadBody::Native(native) = &found.body else { return };
+pub(crate) fn syscall<H: Hw>(k: &mut Kernel<H>, thread: ThreadId) -> After {
+    let Some(found) = k.threads.get(thread) else { return After::Choose };
+    let ThreadBody::Native(native) = &found.body else { return After::Choose };
     let (process, space, r) = (found.process, native.space, found.registers());
     let (number, args) = (r.rax, [r.rdi, r.rsi, r.rdx, r.r10, r.r8, r.r9]);
     let outcome = Call { k, thread, process, space, args }.dispatch(number);
@@ -116,6 +116,10 @@ pub(crate) fn syscall<H: Hw>(k: &mut Kernel<H>, thread: ThreadId) {
         Err(Stop::Set) => {}
     }
     k.sweep();
+    match outcome {
+        Ok(_) | Err(Stop::Refused(_)) => k.after_call_of(thread),
+        Err(Stop::Wait(..) | Stop::Set) => After::Choose,
+    }
 }
 
 fn set<H: Hw>(k: &mut Kernel<H>, thread: ThreadId, status: u64, results: Option<[u64; 3]>) {

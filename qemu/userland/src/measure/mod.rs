@@ -32,6 +32,7 @@
 
 mod bracket;
 mod hostile;
+mod leaks;
 mod server;
 
 use crate::sys;
@@ -183,7 +184,9 @@ fn measure() -> Result<usize, Error> {
     let server = Server::start(root)?;
     let answered = answers(server);
     let carried = echoes(server, buffer) + grants(server, buffer)? + answers(server);
-    let kept = capabilities()? + without_receiver()?;
+    let left = leaks::registers(server);
+    say(&format!("registers: {left} wrong\n"));
+    let kept = left + capabilities()? + without_receiver()?;
     let name = "elsewhere";
     // SAFETY: the kernel reads the name.
     let group = unsafe { sys::call(Call::GroupCreate, &[root.0, name.as_ptr() as u64, name.len() as u64]) }?;
