@@ -2,7 +2,7 @@
 
 use bailiwick_protocol::channel::{Channel, ReplyBuffer};
 use bailiwick_protocol::error::ErrorReply;
-use bailiwick_protocol::frame::{FRAME_MAX, Tag, decode_reply};
+use bailiwick_protocol::frame::{FrameBuffer, Tag, decode_reply};
 use bailiwick_protocol::message::Request;
 use core::fmt;
 use core::sync::atomic::{AtomicU16, Ordering};
@@ -41,8 +41,8 @@ pub(crate) fn call<'b, C: Channel, T: Deserialize<'b>>(
     buffer: &'b mut ReplyBuffer<C>,
 ) -> Result<T, CallError<C::Error>> {
     let tag = Tag(NEXT_TAG.fetch_add(1, Ordering::Relaxed));
-    let mut room = [0; FRAME_MAX];
-    let frame = request.encode(tag, &mut room).map_err(|e| CallError::Reply(e.into()))?;
+    let mut room = FrameBuffer::new();
+    let frame = request.encode_in(tag, &mut room).map_err(|e| CallError::Reply(e.into()))?;
     buffer.clear();
     channel.call(frame, directory, buffer).map_err(CallError::Channel)?;
     decode_reply(tag, buffer.frame()).map_err(CallError::Reply)

@@ -62,13 +62,15 @@ impl Channel for Scripted {
         let answer = self.answers.borrow_mut().pop().unwrap();
         let encoded = match &answer {
             Answer::Gone => return Err("the server is gone"),
-            Answer::Error(error) => error.encode(tag, reply.room()),
-            Answer::Reply(body) => body.encode(tag, reply.room()),
-            Answer::WrongTag => Reply::Done.encode(Tag(tag.0.wrapping_add(1)), reply.room()),
-            Answer::Capability | Answer::Cut => Reply::Done.encode(tag, reply.room()),
+            Answer::Error(error) => error.encode_in(tag, reply.frame_mut()),
+            Answer::Reply(body) => body.encode_in(tag, reply.frame_mut()),
+            Answer::WrongTag => Reply::Done.encode_in(Tag(tag.0.wrapping_add(1)), reply.frame_mut()),
+            Answer::Capability | Answer::Cut => Reply::Done.encode_in(tag, reply.frame_mut()),
         };
-        let len = encoded.unwrap().len();
-        reply.set_len(if matches!(answer, Answer::Cut) { 3 } else { len });
+        encoded.unwrap();
+        if matches!(answer, Answer::Cut) {
+            reply.frame_mut().truncate(3);
+        }
         if matches!(answer, Answer::Capability) {
             assert!(reply.push(self.another()).is_ok());
         }

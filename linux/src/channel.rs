@@ -86,10 +86,7 @@ impl Channel for SocketChannel {
         if frame.len() > FRAME_MAX {
             return Err(ChannelError::TooLarge);
         }
-        if let Some(room) = reply.room().get_mut(..frame.len()) {
-            room.copy_from_slice(frame);
-        }
-        reply.set_len(frame.len());
+        reply.set_frame(frame);
         for socket in message.descriptors {
             // One that finds no room is dropped here, and given up with that.
             let _ = reply.push(SocketChannel::new(socket));

@@ -1,33 +1,36 @@
 //! What carries frames: a kernel endpoint, a socket, or a loopback in memory.
 
-use crate::frame::{CAPABILITIES_MAX, FRAME_MAX};
+use crate::frame::{CAPABILITIES_MAX, FRAME_MAX, FrameBuffer};
 
 /// The receiving side of one call: the reply's bytes and the capabilities that came with them.
 #[derive(Debug)]
 pub struct ReplyBuffer<C> {
-    bytes: [u8; FRAME_MAX],
-    len: usize,
+    frame: FrameBuffer,
     capabilities: heapless::Vec<C, CAPABILITIES_MAX>,
 }
 
 impl<C> Default for ReplyBuffer<C> {
+    #[inline]
     fn default() -> Self {
-        ReplyBuffer { bytes: [0; FRAME_MAX], len: 0, capabilities: heapless::Vec::new() }
+        ReplyBuffer { frame: FrameBuffer::new(), capabilities: heapless::Vec::new() }
     }
 }
 
 impl<C> ReplyBuffer<C> {
     /// The reply's frame.
     pub fn frame(&self) -> &[u8] {
-        &self.bytes[..self.len]
+        &self.frame
     }
-    /// All the room there is, for a channel to write a frame into; [`ReplyBuffer::set_len`] says how much it was.
-    pub fn room(&mut self) -> &mut [u8; FRAME_MAX] {
-        &mut self.bytes
+    /// Where a channel puts the frame.
+    pub fn frame_mut(&mut self) -> &mut FrameBuffer {
+        &mut self.frame
     }
-    /// Declares the first `len` bytes of the room the frame (at most all of it).
-    pub fn set_len(&mut self, len: usize) {
-        self.len = len.min(FRAME_MAX);
+    /// Makes these bytes the frame, or as many of them as a frame may have.
+    pub fn set_frame(&mut self, bytes: &[u8]) {
+        let fitting = &bytes[..bytes.len().min(FRAME_MAX)];
+        self.frame.clear();
+        // They fit.
+        let _ = self.frame.extend_from_slice(fitting);
     }
     /// Adds a capability that came with the reply; gives it back if there are [`CAPABILITIES_MAX`] already.
     pub fn push(&mut self, capability: C) -> Result<(), C> {
@@ -39,7 +42,7 @@ impl<C> ReplyBuffer<C> {
     }
     /// Empties it for the next call. Capabilities nobody took are dropped.
     pub fn clear(&mut self) {
-        self.len = 0;
+        self.frame.clear();
         self.capabilities.clear();
     }
 }

@@ -11,6 +11,7 @@
 use crate::error::{ErrorReply, FrameError, KernelFault, Refusal};
 use crate::message::{Reply, Request};
 use crate::op::Op;
+use postcard::ser_flavors::{Flavor, Slice};
 use serde::{Deserialize, Serialize};
 
 /// Largest frame, in bytes.
@@ -21,6 +22,10 @@ pub const HEADER: usize = 4;
 pub const SMALL_FRAME: usize = 64;
 /// Most capabilities beside one frame.
 pub const CAPABILITIES_MAX: usize = 4;
+
+/// Room for a frame. What a frame does not fill is never written to: most are shorter than a hundredth of it, and
+/// clearing the rest would cost more than all else there is to do for a request.
+pub type FrameBuffer = heapless::Vec<u8, FRAME_MAX>;
 
 /// The caller's number for a call, repeated in the reply.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -62,18 +67,84 @@ fn empty<T>(bytes: &[u8], value: T) -> Result<T, FrameError> {
     if bytes.is_empty() { Ok(value) } else { Err(FrameError::TrailingBytes) }
 }
 
-/// Writes header and body into `out` and returns the frame.
-fn write<'o, T: Serialize>(
+/// Where a frame is written.
+trait Sink {
+    /// Writes header and body, or says [`FrameError::TooLarge`].
+    fn put<T: Serialize>(&mut self, first: u16, tag: Tag, value: &T) -> Result<(), FrameError>;
+}
+
+/// The beginning of somebody's bytes.
+struct Bytes<'o> {
     out: &'o mut [u8],
-    first: u16,
-    tag: Tag,
-    value: &T,
-) -> Result<&'o [u8], FrameError> {
-    let limit = out.len().min(FRAME_MAX);
-    let (head, rest) = out[..limit].split_at_mut_checked(HEADER).ok_or(FrameError::TooLarge)?;
-    head.copy_from_slice(&header(first, tag));
-    let len = postcard::to_slice(value, rest).map_err(|_| FrameError::TooLarge)?.len();
-    Ok(&out[..HEADER + len])
+    len: usize,
+}
+
+impl<'o> Bytes<'o> {
+    fn new(out: &'o mut [u8]) -> Self {
+        Bytes { out, len: 0 }
+    }
+    fn frame(self) -> &'o [u8] {
+        &self.out[..self.len]
+    }
+}
+
+impl Sink for Bytes<'_> {
+    fn put<T: Serialize>(&mut self, first: u16, tag: Tag, value: &T) -> Result<(), FrameError> {
+        let limit = self.out.len().min(FRAME_MAX);
+        let (head, rest) = self.out[..limit].split_at_mut_checked(HEADER).ok_or(FrameError::TooLarge)?;
+        head.copy_from_slice(&header(first, tag));
+        let body = postcard::serialize_with_flavor(value, Slice::new(rest));
+        self.len = HEADER + body.map_err(|_| FrameError::TooLarge)?.len();
+        Ok(())
+    }
+}
+
+impl Sink for FrameBuffer {
+    fn put<T: Serialize>(&mut self, first: u16, tag: Tag, value: &T) -> Result<(), FrameError> {
+        self.clear();
+        self.extend_from_slice(&header(first, tag)).map_err(|_| FrameError::TooLarge)?;
+        postcard::serialize_with_flavor(value, Tail(self)).map_err(|_| FrameError::TooLarge)
+    }
+}
+
+/// What postcard appends to.
+struct Tail<'b>(&'b mut FrameBuffer);
+
+impl Flavor for Tail<'_> {
+    type Output = ();
+    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
+        self.0.push(byte).map_err(|_| postcard::Error::SerializeBufferFull)
+    }
+    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
+        self.0.extend_from_slice(bytes).map_err(|_| postcard::Error::SerializeBufferFull)
+    }
+    fn finalize(self) -> postcard::Result<()> {
+        Ok(())
+    }
+}
+
+/// The two ways to encode a message, by its `put_in`.
+macro_rules! encode {
+    ($too_large:literal) => {
+        /// Writes the frame into `out`.
+        ///
+        /// # Errors
+        #[doc = $too_large]
+        pub fn encode<'o>(&self, tag: Tag, out: &'o mut [u8]) -> Result<&'o [u8], FrameError> {
+            let mut bytes = Bytes::new(out);
+            self.put_in(tag, &mut bytes)?;
+            Ok(bytes.frame())
+        }
+
+        /// Makes the frame what is in `buffer`.
+        ///
+        /// # Errors
+        #[doc = $too_large]
+        pub fn encode_in<'o>(&self, tag: Tag, buffer: &'o mut FrameBuffer) -> Result<&'o [u8], FrameError> {
+            self.put_in(tag, buffer)?;
+            Ok(buffer)
+        }
+    };
 }
 
 /// The tag of a frame, readable even when the rest is not (0 if there is none).
@@ -124,27 +195,25 @@ impl Request<'_> {
         }
     }
 
-    /// Writes the request's frame into `out`.
-    ///
-    /// # Errors
-    /// [`FrameError::TooLarge`] if it does not fit `out` or [`FRAME_MAX`].
-    pub fn encode<'o>(&self, tag: Tag, out: &'o mut [u8]) -> Result<&'o [u8], FrameError> {
+    encode!("[`FrameError::TooLarge`] if it does not fit there or [`FRAME_MAX`].");
+
+    fn put_in(&self, tag: Tag, out: &mut impl Sink) -> Result<(), FrameError> {
         let op = self.op() as u16;
         match self {
-            Request::Hello(v) => write(out, op, tag, v),
-            Request::Derive(v) => write(out, op, tag, v),
-            Request::RevokeOne(v) => write(out, op, tag, v),
-            Request::Create(v) => write(out, op, tag, v),
-            Request::List(v) | Request::Plan(v) | Request::Processes(v) => write(out, op, tag, v),
-            Request::Lookup(v) => write(out, op, tag, v),
-            Request::Delegate(v) => write(out, op, tag, v),
-            Request::Annotation(v) => write(out, op, tag, v),
-            Request::Signal(v) => write(out, op, tag, v),
-            Request::Exec(v) => write(out, op, tag, v),
-            Request::Logs(v) => write(out, op, tag, v),
-            Request::Delete(v) => write(out, op, tag, v),
-            Request::Events(v) => write(out, op, tag, v),
-            _ => write(out, op, tag, &()),
+            Request::Hello(v) => out.put(op, tag, v),
+            Request::Derive(v) => out.put(op, tag, v),
+            Request::RevokeOne(v) => out.put(op, tag, v),
+            Request::Create(v) => out.put(op, tag, v),
+            Request::List(v) | Request::Plan(v) | Request::Processes(v) => out.put(op, tag, v),
+            Request::Lookup(v) => out.put(op, tag, v),
+            Request::Delegate(v) => out.put(op, tag, v),
+            Request::Annotation(v) => out.put(op, tag, v),
+            Request::Signal(v) => out.put(op, tag, v),
+            Request::Exec(v) => out.put(op, tag, v),
+            Request::Logs(v) => out.put(op, tag, v),
+            Request::Delete(v) => out.put(op, tag, v),
+            Request::Events(v) => out.put(op, tag, v),
+            _ => out.put(op, tag, &()),
         }
     }
 
@@ -190,43 +259,41 @@ impl Request<'_> {
 }
 
 impl Reply<'_> {
-    /// Writes the reply's frame into `out`.
-    ///
-    /// # Errors
-    /// [`FrameError::TooLarge`] if it does not fit `out` or [`FRAME_MAX`].
-    pub fn encode<'o>(&self, tag: Tag, out: &'o mut [u8]) -> Result<&'o [u8], FrameError> {
+    encode!("[`FrameError::TooLarge`] if it does not fit there or [`FRAME_MAX`].");
+
+    fn put_in(&self, tag: Tag, out: &mut impl Sink) -> Result<(), FrameError> {
         match self {
-            Reply::Done => write(out, STATUS_OK, tag, &()),
-            Reply::Hello(v) => write(out, STATUS_OK, tag, v),
-            Reply::Description(v) => write(out, STATUS_OK, tag, v),
-            Reply::Derive(v) => write(out, STATUS_OK, tag, v),
-            Reply::State(v) => write(out, STATUS_OK, tag, v),
-            Reply::Annotation(v) => write(out, STATUS_OK, tag, v),
-            Reply::List(v) => write(out, STATUS_OK, tag, v),
-            Reply::PlanText(v) => write(out, STATUS_OK, tag, v),
-            Reply::Usage(v) => write(out, STATUS_OK, tag, v),
-            Reply::Limits(v) => write(out, STATUS_OK, tag, v),
-            Reply::Exec(v) => write(out, STATUS_OK, tag, v),
-            Reply::Exit(v) => write(out, STATUS_OK, tag, v),
-            Reply::Logs(v) => write(out, STATUS_OK, tag, v),
-            Reply::Statistics(v) => write(out, STATUS_OK, tag, v),
-            Reply::Processes(v) => write(out, STATUS_OK, tag, v),
-            Reply::PivotRoot(v) => write(out, STATUS_OK, tag, v),
-            Reply::Events(v) => write(out, STATUS_OK, tag, v),
+            Reply::Done => out.put(STATUS_OK, tag, &()),
+            Reply::Hello(v) => out.put(STATUS_OK, tag, v),
+            Reply::Description(v) => out.put(STATUS_OK, tag, v),
+            Reply::Derive(v) => out.put(STATUS_OK, tag, v),
+            Reply::State(v) => out.put(STATUS_OK, tag, v),
+            Reply::Annotation(v) => out.put(STATUS_OK, tag, v),
+            Reply::List(v) => out.put(STATUS_OK, tag, v),
+            Reply::PlanText(v) => out.put(STATUS_OK, tag, v),
+            Reply::Usage(v) => out.put(STATUS_OK, tag, v),
+            Reply::Limits(v) => out.put(STATUS_OK, tag, v),
+            Reply::Exec(v) => out.put(STATUS_OK, tag, v),
+            Reply::Exit(v) => out.put(STATUS_OK, tag, v),
+            Reply::Logs(v) => out.put(STATUS_OK, tag, v),
+            Reply::Statistics(v) => out.put(STATUS_OK, tag, v),
+            Reply::Processes(v) => out.put(STATUS_OK, tag, v),
+            Reply::PivotRoot(v) => out.put(STATUS_OK, tag, v),
+            Reply::Events(v) => out.put(STATUS_OK, tag, v),
         }
     }
 }
 
 impl ErrorReply {
-    /// Writes the error's frame into `out`.
-    ///
-    /// # Errors
-    /// [`FrameError::TooLarge`] if `out` is shorter than the error, which is always below 300 bytes.
-    pub fn encode<'o>(&self, tag: Tag, out: &'o mut [u8]) -> Result<&'o [u8], FrameError> {
+    encode!(
+        "[`FrameError::TooLarge`] if there is less room than the error takes, which is always below 300 bytes."
+    );
+
+    fn put_in(&self, tag: Tag, out: &mut impl Sink) -> Result<(), FrameError> {
         match self {
-            ErrorReply::Frame(v) => write(out, STATUS_FRAME, tag, v),
-            ErrorReply::Refusal(v) => write(out, STATUS_REFUSAL, tag, v),
-            ErrorReply::Kernel(v) => write(out, STATUS_KERNEL, tag, v),
+            ErrorReply::Frame(v) => out.put(STATUS_FRAME, tag, v),
+            ErrorReply::Refusal(v) => out.put(STATUS_REFUSAL, tag, v),
+            ErrorReply::Kernel(v) => out.put(STATUS_KERNEL, tag, v),
         }
     }
 }

@@ -551,7 +551,8 @@ pub enum Request<'a> {
 /// A reply's body, before it is encoded.
 ///
 /// Operations that only say "done" reply with [`Reply::Done`]; where a capability comes back (`Derive`,
-/// `Create`, `Lookup`, `Delegate`, `Exec`) it is beside the frame.
+/// `Create`, `Lookup`, `Delegate`, `Exec`) it is beside the frame. Pages are borrowed: a reply is moved more than
+/// once on its way, and they are large.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[allow(missing_docs, reason = "the variants are named like the replies they hold")]
 pub enum Reply<'a> {
@@ -561,7 +562,7 @@ pub enum Reply<'a> {
     Derive(DeriveReply),
     State(State<'a>),
     Annotation(AnnotationReply<'a>),
-    List(ListPage),
+    List(&'a ListPage),
     PlanText(PlanText<'a>),
     Usage(Usage),
     Limits(LimitsReply<'a>),
@@ -569,7 +570,7 @@ pub enum Reply<'a> {
     Exit(Exit),
     Logs(LogsReply<'a>),
     Statistics(Statistics),
-    Processes(ProcessPage),
+    Processes(&'a ProcessPage),
     PivotRoot(PivotRootReply<'a>),
-    Events(EventPage),
+    Events(&'a EventPage),
 }

@@ -182,7 +182,7 @@ fn replies() -> Vec<(Reply<'static>, &'static str)> {
         (Reply::Derive(DeriveReply { handle: GrantHandle(300) }), "00000102ac02"),
         (Reply::State(state), "0000010205312e332e3003776562040 0022f62010109ac0202"),
         (Reply::Annotation(AnnotationReply { key: "k", value: "v" }), "00000102016b0176"),
-        (Reply::List(list), "00000102010377656202010700 0101"),
+        (Reply::List(Box::leak(Box::new(list))), "00000102010377656202010700 0101"),
         (Reply::PlanText(PlanText { text: "a\n", next: None }), "0000010202610a00"),
         (
             Reply::Usage(Usage { used, quota: delegate().quota }),
@@ -196,9 +196,9 @@ fn replies() -> Vec<(Reply<'static>, &'static str)> {
         (Reply::Exit(Exit::OutOfMemory), "0000010202"),
         (Reply::Logs(LogsReply { next: 2, lost: 0, end: true, bytes: b"hi" }), "00000102020001026869"),
         (Reply::Statistics(statistics), "00000102802000018040000100 0000"),
-        (Reply::Processes(processes), "000001020107010100"),
+        (Reply::Processes(Box::leak(Box::new(processes))), "000001020107010100"),
         (
-            Reply::Events(events()),
+            Reply::Events(Box::leak(Box::new(events()))),
             "00000102 09 02 05 ac02 03776562 00 00 03776562 04 0003 00 03776562 07 0c 00 03776562 08 0c 00 03776562 05",
         ),
         (Reply::PivotRoot(PivotRootReply { old: "/", new: "r" }), "00000102012f0172"),

@@ -170,10 +170,7 @@ where
         let mut shared = self.shared.try_borrow_mut().map_err(|_| LoopbackError::Nested)?;
         let answered = shared.call(self.badge, frame, directory.cloned())?;
         drop(shared);
-        if let Some(room) = reply.room().get_mut(..answered.frame.len()) {
-            room.copy_from_slice(&answered.frame);
-        }
-        reply.set_len(answered.frame.len());
+        reply.set_frame(&answered.frame);
         if let Some(badge) = answered.mint {
             // One that finds no room is dropped here, and given up with that.
             let _ = reply.push(LoopbackChannel { shared: self.shared.clone(), badge });

@@ -84,8 +84,7 @@ impl Lossy {
     }
 
     fn hand_over(&self, parcel: Parcel, reply: &mut ReplyBuffer<Lossy>) {
-        reply.room()[..parcel.frame.len()].copy_from_slice(&parcel.frame);
-        reply.set_len(parcel.frame.len());
+        reply.set_frame(&parcel.frame);
         for inner in parcel.capabilities {
             reply.push(Lossy { inner, wire: self.wire.clone() }).unwrap_or(());
         }

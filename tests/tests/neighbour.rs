@@ -58,20 +58,21 @@ fn without_pids(request: &Request<'_>, answer: &Answer) -> Vec<u8> {
         return answer.frame.clone();
     }
     let mut room = [0; FRAME_MAX];
+    let (mut list, mut page): (ListPage, ProcessPage);
     let reply = match request {
         Request::State => {
             let state: State<'_> = answer.read().unwrap();
             Reply::State(State { pid: state.pid.map(|_| 0), ..state })
         }
         Request::List(_) => {
-            let mut list: ListPage = answer.read().unwrap();
+            list = answer.read().unwrap();
             list.rows.iter_mut().for_each(|row| row.pid = row.pid.map(|_| 0));
-            Reply::List(list)
+            Reply::List(&list)
         }
         Request::Processes(_) => {
-            let mut page: ProcessPage = answer.read().unwrap();
+            page = answer.read().unwrap();
             page.rows.iter_mut().for_each(|row| row.pid = 0);
-            Reply::Processes(page)
+            Reply::Processes(&page)
         }
         Request::Exec(_) => Reply::Exec(ExecReply { pid: 0 }),
         _ => return answer.frame.clone(),

@@ -4,7 +4,7 @@ use super::messages::Messages;
 use super::sys;
 use bailiwick_abi::{Call, CapabilityWord, Error, Handle, Kind, Rights, Transfer};
 use bailiwick_protocol::channel::{Channel, ReplyBuffer};
-use bailiwick_protocol::frame::{FRAME_MAX, Tag};
+use bailiwick_protocol::frame::{FrameBuffer, Tag};
 use bailiwick_protocol::message::Request;
 
 /// A directory capability that this process holds. Dropping it gives it up.
@@ -61,9 +61,8 @@ impl Channel for EndpointChannel {
     ) -> Result<(), Error> {
         let rights = Rights::READ.with(Rights::EXECUTE).with(Rights::WRITE).with(Rights::GRANT);
         let word = directory.map(|directory| CapabilityWord::new(directory.0, rights, Transfer::Copy));
-        let room = reply.room();
+        let room = reply.frame_mut();
         let message = self.messages.exchange(Call::Send, self.handle, frame, word.as_slice(), room)?;
-        reply.set_len(message.len);
         for (handle, kind) in message.capabilities {
             if kind == Some(Kind::Endpoint) {
                 // One that finds no room is dropped here, and given up with that.
@@ -79,7 +78,7 @@ impl Channel for EndpointChannel {
 impl Drop for EndpointChannel {
     fn drop(&mut self) {
         let mut frame = [0; 16];
-        let mut room = [0; FRAME_MAX];
+        let mut room = FrameBuffer::new();
         if let Ok(frame) = Request::Drop.encode(Tag(0), &mut frame) {
             // It may have been revoked, or the manager be gone: then there is nothing to give up.
             let _ = self.messages.exchange(Call::Send, self.handle, frame, &[], &mut room);

@@ -1,14 +1,13 @@
 //! The manager's side: deliveries from an endpoint, and a [`Port`] to answer on.
 
 use super::channel::Directory;
-use super::messages::Messages;
+use super::messages::{Message, Messages};
 use super::sys;
 use crate::port::{Delivery, Port, ReplyToken};
-use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
-use bailiwick_abi::{Call, CapabilityWord, Error, Handle, Kind, Rights, Transfer};
-use bailiwick_protocol::frame::FRAME_MAX;
+use bailiwick_abi::{Call, CapabilityWord, Error, Handle, Kind, Rights, SMALL_MAX, Transfer};
+use bailiwick_protocol::frame::FrameBuffer;
 use bailiwick_protocol::id::Badge;
 
 /// An unbadged capability on the endpoint that the manager is called on.
@@ -17,7 +16,7 @@ pub struct Endpoint {
     handle: Handle,
     events: Handle,
     messages: Messages,
-    room: Box<[u8; FRAME_MAX]>,
+    room: FrameBuffer,
 }
 
 /// Where answers go: the call received last, or one whose right to be answered was parked.
@@ -26,6 +25,8 @@ pub struct EndpointPort {
     endpoint: Handle,
     messages: Messages,
     current: Option<ReplyToken>,
+    /// The answer to the call received last: it goes with the next receive, in one system call.
+    answer: Option<Answer>,
     next: u64,
     parked: BTreeMap<ReplyToken, Handle>,
     /// Badges that were to be minted for an answer that could not be given: nobody ever held them.
@@ -40,6 +41,9 @@ pub enum GoneOf {
     /// Those the kernel tells of as well.
     All,
 }
+
+/// An answer that fits the registers.
+type Answer = heapless::Vec<u8, SMALL_MAX>;
 
 /// What arrived at the endpoint.
 #[derive(Debug)]
@@ -70,11 +74,12 @@ impl Endpoint {
             endpoint: handle,
             messages: messages.clone(),
             current: None,
+            answer: None,
             next: 1,
             parked: BTreeMap::new(),
             unheld: Vec::new(),
         };
-        Ok((Endpoint { handle, events, messages, room: Box::new([0; FRAME_MAX]) }, port))
+        Ok((Endpoint { handle, events, messages, room: FrameBuffer::new() }, port))
     }
 
     /// Has [`Endpoint::receive`] tell of an event soon, even if none happens: after the next call at the latest, since the
@@ -89,8 +94,7 @@ impl Endpoint {
     /// # Errors
     /// The kernel's reason; nobody can call any more if it is `PEER_GONE`.
     pub fn receive(&mut self, port: &mut EndpointPort) -> Result<Arrival<'_>, Error> {
-        let room = &mut *self.room;
-        let message = self.messages.exchange(Call::Receive, self.handle, &[], &[], room)?;
+        let message = self.next(port.answer.take().as_deref())?;
         if message.info.is_event() {
             return Ok(Arrival::Event);
         }
@@ -108,8 +112,22 @@ impl Endpoint {
         if message.word == 0 {
             return Ok(Arrival::Unbadged(token));
         }
-        let frame = self.room.get(..message.len).unwrap_or_default();
-        Ok(Arrival::Call(Delivery { badge: Badge(message.word), frame, directory, capabilities, token }))
+        let badge = Badge(message.word);
+        Ok(Arrival::Call(Delivery { badge, frame: &self.room, directory, capabilities, token }))
+    }
+}
+
+impl Endpoint {
+    /// Sends the answer to the call received last, if there is one, and waits.
+    fn next(&mut self, answer: Option<&[u8]>) -> Result<Message, Error> {
+        if let Some(answer) = answer {
+            // It is the caller's that is refused, if it is: then the caller is told that there is no answer.
+            let call = Call::ReplyReceive;
+            if let Ok(message) = self.messages.exchange(call, self.handle, answer, &[], &mut self.room) {
+                return Ok(message);
+            }
+        }
+        self.messages.exchange(Call::Receive, self.handle, &[], &[], &mut self.room)
     }
 }
 
@@ -137,6 +155,10 @@ impl Port for EndpointPort {
     fn reply(&mut self, token: ReplyToken, frame: &[u8], mint: Option<Badge>) {
         let handle = if self.current == Some(token) {
             self.current = None;
+            if let (None, Ok(answer)) = (mint, Answer::from_slice(frame)) {
+                self.answer = Some(answer);
+                return;
+            }
             Handle(0)
         } else {
             match self.parked.remove(&token) {

@@ -7,6 +7,7 @@ use bailiwick_abi::{
     CAPABILITIES_MAX, Call, CapabilityWord, Error, Handle, Kind, MESSAGE_MAX, MessageBuffer, MessageInfo,
     SMALL_MAX,
 };
+use bailiwick_protocol::frame::FrameBuffer;
 use core::cell::RefCell;
 
 /// The thread's message buffer. Clones share it. It is for the thread that made it, and stays for good: the kernel
@@ -22,7 +23,6 @@ pub(super) struct Message {
     /// Badge, or the bits of an event.
     pub(super) word: u64,
     pub(super) info: MessageInfo,
-    pub(super) len: usize,
     pub(super) capabilities: heapless::Vec<(Handle, Option<Kind>), CAPABILITIES_MAX>,
 }
 
@@ -47,7 +47,7 @@ impl Messages {
         handle: Handle,
         bytes: &[u8],
         capabilities: &[CapabilityWord],
-        room: &mut [u8; MESSAGE_MAX],
+        room: &mut FrameBuffer,
     ) -> Result<Message, Error> {
         let info = self.put(bytes, capabilities)?.with_room(CAPABILITIES_MAX);
         let arrived = self.carry(call, handle, info, bytes)?;
@@ -85,9 +85,9 @@ impl Messages {
         Ok(MessageInfo::new(bytes.len()).with_capabilities(capabilities.len()))
     }
 
-    fn get(&self, arrived: &Arrived, room: &mut [u8; MESSAGE_MAX]) -> Result<Message, Error> {
+    fn get(&self, arrived: &Arrived, room: &mut FrameBuffer) -> Result<Message, Error> {
         let Arrived { word, info, words } = *arrived;
-        let mut message = Message { word, info, len: 0, capabilities: heapless::Vec::new() };
+        let mut message = Message { word, info, capabilities: heapless::Vec::new() };
         if info.is_event() {
             return Ok(message);
         }
@@ -95,8 +95,9 @@ impl Messages {
         let small = sys::bytes_of(&words);
         let len = info.length().min(MESSAGE_MAX);
         let source = if len > SMALL_MAX { buffer.bytes.as_slice() } else { small.as_slice() };
-        room.iter_mut().zip(source).take(len).for_each(|(to, from)| *to = *from);
-        message.len = len;
+        room.clear();
+        // A message is no longer than a frame.
+        let _ = room.extend_from_slice(source.get(..len).unwrap_or_default());
         for word in buffer.capabilities.iter().take(info.capabilities()) {
             // There is room for as many as a message can bring.
             let _ = message.capabilities.push((word.handle(), word.kind()));

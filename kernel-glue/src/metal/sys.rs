@@ -200,10 +200,13 @@ pub(super) fn park_reply() -> Result<Handle, Error> {
 /// Bytes as words, for the registers; those beyond [`SMALL_MAX`] are left out.
 pub fn words_of(bytes: &[u8]) -> [u64; WORDS] {
     let mut small = [0; SMALL_MAX];
-    small.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
+    let len = bytes.len().min(SMALL_MAX);
+    if let (Some(room), Some(bytes)) = (small.get_mut(..len), bytes.get(..len)) {
+        room.copy_from_slice(bytes);
+    }
     let mut words = [0; WORDS];
-    for (word, chunk) in words.iter_mut().zip(small.chunks_exact(8)) {
-        *word = chunk.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte));
+    for (word, chunk) in words.iter_mut().zip(small.as_chunks().0) {
+        *word = u64::from_le_bytes(*chunk);
     }
     words
 }

@@ -10,6 +10,7 @@ use alloc::vec::Vec;
 use bailiwick_abi::{Call, Error, Handle, Which};
 use bailiwick_protocol::error::Errno;
 use bailiwick_protocol::message::Exit;
+use postcard::ser_flavors::Flavor;
 
 /// `SIGKILL` (signal(7)).
 const KILL: u8 = 9;
@@ -136,10 +137,19 @@ impl Container {
         Ok(None)
     }
 
+    /// The next step of `create`. The steps are lent out of the plan meanwhile, for they are long to copy.
     fn create_step(&mut self, at: usize) -> Result<Option<Outcome>, StepFault> {
-        let Some(step) = self.plan.create.get(at).cloned() else {
+        let steps = core::mem::take(&mut self.plan.create);
+        let done = self.carry_out(steps.get(at), at);
+        if self.at != At::Gate {
+            self.plan.create = steps;
+        }
+        done
+    }
+
+    fn carry_out(&mut self, step: Option<&Step>, at: usize) -> Result<Option<Outcome>, StepFault> {
+        let Some(step) = step else {
             self.at = At::Gate;
-            self.plan.create = Vec::new();
             let pid = self.pid.map(Pid).ok_or_else(|| StepFault {
                 step: None,
                 errno: Errno::EINVAL,
@@ -148,11 +158,12 @@ impl Container {
             return Ok(Some(Outcome::Prepared(Prepared { pid, pivot: self.pivot.take() })));
         };
         let number = u16::try_from(at).ok();
-        if let Step::Hook(hook) = &step {
+        if let Step::Hook(hook) = step {
             let begun = self.begin_hook(hook, At::Create(at + 1));
             return begun.map_err(|fault| StepFault { step: number, ..fault });
         }
-        let encoded = postcard::to_allocvec(&step).map_err(|_| StepFault {
+        let room = Encoded(Vec::with_capacity(ENCODED_USUAL));
+        let encoded = postcard::serialize_with_flavor(step, room).map_err(|_| StepFault {
             step: number,
             errno: Errno::ENOMEM,
             what: step.to_string(),
@@ -165,7 +176,7 @@ impl Container {
             self.pid = Some(pid);
         }
         if let Step::PivotRoot { new, old } = step {
-            self.pivot = Some((old, new));
+            self.pivot = Some((old.clone(), new.clone()));
         }
         self.at = At::Create(at + 1);
         Ok(None)
@@ -254,6 +265,27 @@ impl Container {
         let (len, step) = sys::container_fault(self.handle, &mut room).ok()?;
         let text = core::str::from_utf8(room.get(..len)?).ok().filter(|text| !text.is_empty())?;
         Some((text.to_string(), u16::try_from(step).ok()))
+    }
+}
+
+/// Bytes that nearly every step fits into.
+const ENCODED_USUAL: usize = 256;
+
+/// What a step is encoded into: bytes that grow, and seldom have to.
+struct Encoded(Vec<u8>);
+
+impl Flavor for Encoded {
+    type Output = Vec<u8>;
+    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
+        self.0.push(byte);
+        Ok(())
+    }
+    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
+        self.0.extend_from_slice(bytes);
+        Ok(())
+    }
+    fn finalize(self) -> postcard::Result<Vec<u8>> {
+        Ok(self.0)
     }
 }
 

@@ -81,6 +81,8 @@ pub trait Hw {
     fn unmap(&mut self, space: Space, page: Page) -> Option<Frame>;
     /// The frame `page` is mapped to and what ring 3 may do with it.
     fn translate(&self, space: Space, page: Page) -> Option<(Frame, Protection)>;
+    /// The first page from `from` on, and before `end`, that has a frame. Both are addresses of pages.
+    fn next_mapped(&self, space: Space, from: u64, end: u64) -> Option<Page>;
 
     /// Time since start; never goes back.
     fn now(&self) -> Nanos;

@@ -109,6 +109,11 @@ impl Hw for FakeHw {
     fn translate(&self, space: Space, page: Page) -> Option<(Frame, Protection)> {
         self.spaces.get(&space.0)?.1.get(&page).copied()
     }
+    fn next_mapped(&self, space: Space, from: u64, end: u64) -> Option<Page> {
+        let pages = &self.spaces.get(&space.0)?.1;
+        let (first, _) = pages.range(Page::containing(from)?..).next()?;
+        Some(*first).filter(|page| page.address() < end)
+    }
     fn now(&self) -> Nanos {
         self.now
     }

@@ -98,6 +98,9 @@ impl Hw for Machine {
     fn translate(&self, space: Space, page: Page) -> Option<(Frame, Protection)> {
         self.translate_page(space, page)
     }
+    fn next_mapped(&self, space: Space, from: u64, end: u64) -> Option<Page> {
+        self.next_page(space, from, end)
+    }
 
     fn now(&self) -> Nanos {
         self.clock.now()

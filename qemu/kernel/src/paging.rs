@@ -128,13 +128,19 @@ impl Machine {
         (2..=4).rev().try_fold(root, |table, level| self.entry(table, index(address, level)).table())
     }
 
+    /// The first entry from position `from` on that is not empty. Tables are sparse, and looked through often.
+    fn next_entry(&self, table: Frame, from: usize) -> Option<(usize, Entry)> {
+        let entries = self.bytes(table).as_chunks().0.iter().map(|raw| Entry(u64::from_le_bytes(*raw)));
+        entries.enumerate().skip(from).find(|(_, entry)| *entry != Entry::EMPTY)
+    }
+
     /// Gives back what is below an entry of a table of `level`.
     fn clear_entry(&mut self, entry: Entry, level: u32, release: &mut dyn FnMut(Frame)) {
         let Some(table) = entry.table() else { return };
-        if level > 2 {
-            for at in 0..ENTRIES {
-                self.clear_entry(self.entry(table, at), level - 1, release);
-            }
+        let mut from = if level > 2 { 0 } else { ENTRIES };
+        while let Some((at, entry)) = self.next_entry(table, from) {
+            self.clear_entry(entry, level - 1, release);
+            from = at + 1;
         }
         release(table);
     }
@@ -154,10 +160,11 @@ impl Machine {
             self.load_space(Space(self.kernel_root.0));
         }
         let root = Frame(space.0);
-        for at in 0..ENTRIES / 2 {
-            let entry = self.entry(root, at);
+        let mut from = 0;
+        while let Some((at, entry)) = self.next_entry(root, from).filter(|(at, _)| *at < ENTRIES / 2) {
             self.set_entry(root, at, Entry::EMPTY);
             self.clear_entry(entry, 4, release);
+            from = at + 1;
         }
     }
 
@@ -191,6 +198,22 @@ impl Machine {
         let table = self.find_table(Frame(space.0), page.address())?;
         let entry = self.entry(table, index(page.address(), 1));
         entry.held().map(|frame| (frame, protection(entry)))
+    }
+
+    /// The first page of `from..end` that has a frame. What has no table is passed over table by table.
+    pub(crate) fn next_page(&self, space: Space, from: u64, end: u64) -> Option<Page> {
+        let mut at = from;
+        while at < end {
+            let base = at - at % LARGE;
+            if let Some(table) = self.find_table(Frame(space.0), at)
+                && let Some((found, _)) = self.next_entry(table, index(at, 1))
+            {
+                let page = base + (found * PAGE) as u64;
+                return Page::containing(page).filter(|_| page < end);
+            }
+            at = base + LARGE;
+        }
+        None
     }
 
     /// The processor may remember `old`. What it remembers of spaces that are not loaded goes when one is loaded.

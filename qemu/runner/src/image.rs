@@ -76,13 +76,22 @@ fn all_names<'n>(defaults: &'n [String], extra: &'n [NamedBundle]) -> BTreeSet<&
 /// # Errors
 /// A file cannot be read, or the manifest is wrong: then with its line.
 pub fn pack(sources: &Sources, extra: &[NamedBundle], console: Console) -> Result<Vec<u8>> {
+    cpio::pack(&tree(sources, extra, console)?)
+}
+
+/// What [`pack`] packs.
+///
+/// # Errors
+/// As [`pack`].
+pub fn tree(sources: &Sources, extra: &[NamedBundle], console: Console) -> Result<Tree> {
     let defaults = bundles::names(&sources.bundles)?;
     let manifest = manifest(&sources.manifest, &all_names(&defaults, extra))?;
     let mut tree = Tree::default();
     for directory in ["bundles", "dev", "etc", "proc", "run/containers", "sbin", "sys", "tmp"] {
         tree.directories(directory);
     }
-    for name in NATIVE {
+    let named = manifest.processes.iter().map(|process| process.name.as_str());
+    for name in NATIVE.into_iter().chain(named) {
         let program = programs::stripped(&sources.programs.join(name))?;
         tree.add(format!("sbin/{name}"), Node::new(0o755, Kind::File(program)));
     }
@@ -91,7 +100,7 @@ pub fn pack(sources: &Sources, extra: &[NamedBundle], console: Console) -> Resul
         .map_err(|error| anyhow!("cannot compile the manifest: {error}"))?;
     tree.add(BOOT_PATH.trim_start_matches('/'), Node::new(0o444, Kind::File(boot)));
     add_bundles(&mut tree, sources, &defaults, extra)?;
-    cpio::pack(&tree)
+    Ok(tree)
 }
 
 fn add_bundles(tree: &mut Tree, sources: &Sources, defaults: &[String], extra: &[NamedBundle]) -> Result<()> {

@@ -4,8 +4,8 @@ use anyhow::{Context, Result, bail, ensure};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Native programs that belong into /sbin of the image.
-pub const NATIVE: [&str; 4] = ["init", "manager", "shell", "measure"];
+/// Native programs that belong into /sbin of every image. Those that the manifest names come on top.
+pub const NATIVE: [&str; 2] = ["init", "manager"];
 
 /// Where the sources are.
 pub fn workspace() -> PathBuf {

@@ -26,6 +26,7 @@ const POWER: Handle = Handle::first(slot::POWER);
 const ROOT: Handle = Handle::first(slot::ROOT);
 const GROUP: Handle = Handle::first(slot::GROUP);
 const CLOCK: Handle = Handle::first(slot::CLOCK);
+const SYSTEM: Handle = Handle::first(slot::SYSTEM);
 
 /// The bit that the end of a process of the manifest sets.
 const PROCESS_ENDED: u64 = 1;
@@ -71,7 +72,7 @@ fn boot() -> Result<u8> {
     let bytes = read_manifest()?;
     let boot = Boot::decode(&bytes).map_err(|error| format!("{BOOT_PATH}: {error}"))?;
     let messages = Messages::new().map_err(because("the message buffer"))?;
-    let (door, root) = service::start_manager(&messages)?;
+    let (manager, door, root) = service::start_manager(&messages)?;
     // Nobody is to ask there again.
     sys::delete(door.into_handle());
     let bundles = sys::directory_open(ROOT, BUNDLES_PATH, Rights::ALL).map_err(because(BUNDLES_PATH))?;
@@ -81,8 +82,8 @@ fn boot() -> Result<u8> {
     work(&mut init, events, NEVER, |init, _| init.supervisor().brought_up());
     match &boot.console {
         Wish::Summary => Ok(summary(&mut init, &boot, events)),
-        Wish::Interactive => attended(&mut init, &boot, events, ""),
-        Wish::Commands(commands) => attended(&mut init, &boot, events, &format!("-c {commands}")),
+        Wish::Interactive => attended(&mut init, &boot, (events, manager), ""),
+        Wish::Commands(commands) => attended(&mut init, &boot, (events, manager), &format!("-c {commands}")),
     }
 }
 
@@ -136,7 +137,12 @@ fn summary(init: &mut SystemInit<'_>, boot: &Boot, events: Handle) -> u8 {
 }
 
 /// Starts the manifest's processes and supervises until the one with the console ends; its status is the machine's.
-fn attended(init: &mut SystemInit<'_>, boot: &Boot, events: Handle, text: &str) -> Result<u8> {
+fn attended(
+    init: &mut SystemInit<'_>,
+    boot: &Boot,
+    (events, manager): (Handle, Handle),
+    text: &str,
+) -> Result<u8> {
     let mut at_console = None;
     for program in &boot.manifest.processes {
         let started = start_process(init, program, text)?;
@@ -146,7 +152,12 @@ fn attended(init: &mut SystemInit<'_>, boot: &Boot, events: Handle, text: &str) 
         }
     }
     let at_console = at_console.ok_or("the manifest gives the console to no process")?;
-    work(init, events, NEVER, |_, bits| bits & PROCESS_ENDED != 0);
+    let mut used = Used::look(manager, at_console);
+    work(init, events, NEVER, |_, bits| {
+        used = Used::look(manager, at_console).or(used.take());
+        bits & PROCESS_ENDED != 0
+    });
+    used.into_iter().for_each(Used::say);
     match sys::process_wait(at_console).map_err(because("the process at the console"))? {
         Exit::Code(status) => Ok(status),
         Exit::Signal(number) => Err(format!("the process at the console: signal {number} ended it")),
@@ -183,4 +194,37 @@ fn start_process(init: &SystemInit<'_>, wanted: &Process, text: &str) -> Result<
     }
     sys::process_start(program, text).map_err(because(name))?;
     Ok(program)
+}
+
+/// Who uses how much memory, in KiB.
+struct Used {
+    manager: u64,
+    at_console: u64,
+    charged: u64,
+    heap_free: u64,
+    free: u64,
+}
+
+impl Used {
+    /// None if one of them has ended.
+    fn look(manager: Handle, at_console: Handle) -> Option<Used> {
+        const FRAME: u64 = 4;
+        let frames = |process| sys::process_frames(process).ok().filter(|frames| *frames > 0);
+        let [free, _, heap_free] = sys::memory(SYSTEM).ok()?;
+        Some(Used {
+            manager: frames(manager)? * FRAME,
+            at_console: frames(at_console)? * FRAME,
+            charged: sys::group_frames(GROUP).ok()? * FRAME,
+            heap_free: heap_free / 1024,
+            free: free * FRAME,
+        })
+    }
+
+    fn say(self) {
+        let Used { manager, at_console, charged, heap_free, free } = self;
+        say(&format!(
+            "init: memory in KiB: manager {manager}, shell {at_console}, all processes {charged}, \
+             free in the kernel's heap {heap_free}, free {free}\n"
+        ));
+    }
 }

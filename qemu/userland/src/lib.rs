@@ -22,6 +22,7 @@ pub mod hostile;
 pub mod init;
 pub mod manager;
 pub mod measure;
+pub mod requests;
 mod service;
 pub mod shell;
 pub mod slots;

@@ -19,12 +19,14 @@ pub(crate) fn because(what: &str) -> impl Fn(Error) -> String {
 }
 
 /// Starts the manager with the capabilities that the kernel gives the first process, and claims the root factory. Gives
-/// the way to the manager's endpoint itself, and the root factory. The first is to be deleted, not dropped: it stands
-/// for no object of the manager's.
+/// the process, the way to the manager's endpoint itself, and the root factory. The second is to be deleted, not
+/// dropped: it stands for no object of the manager's.
 ///
 /// # Errors
 /// What could not be had, and why.
-pub(crate) fn start_manager(messages: &Messages) -> Result<(EndpointChannel, EndpointChannel), String> {
+pub(crate) fn start_manager(
+    messages: &Messages,
+) -> Result<(Handle, EndpointChannel, EndpointChannel), String> {
     let endpoint = sys::endpoint().map_err(because("an endpoint"))?;
     let events = sys::notification().map_err(because("a notification"))?;
     let program = sys::process_create(GROUP, ROOT, "/sbin/manager").map_err(because("/sbin/manager"))?;
@@ -47,5 +49,5 @@ pub(crate) fn start_manager(messages: &Messages) -> Result<(EndpointChannel, End
     let mut reply = ReplyBuffer::default();
     door.call(&[], None, &mut reply).map_err(because("the manager"))?;
     let root = reply.take().ok_or_else(|| "the manager: it gave no factory".to_string())?;
-    Ok((door, root))
+    Ok((program, door, root))
 }

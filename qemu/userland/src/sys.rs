@@ -255,6 +255,22 @@ pub fn process_wait(process: Handle) -> Result<Exit, Error> {
     plain(Call::ProcessWait, &[process.0]).map(|results| Exit::from_word(results[0]))
 }
 
+/// Frames that a process (`READ`) has.
+///
+/// # Errors
+/// The kernel's reason.
+pub fn process_frames(process: Handle) -> Result<u64, Error> {
+    plain(Call::ProcessUsage, &[process.0]).map(|results| results[0])
+}
+
+/// Frames that are charged to a group (`READ`) and those below it.
+///
+/// # Errors
+/// The kernel's reason.
+pub fn group_frames(group: Handle) -> Result<u64, Error> {
+    plain(Call::GroupUsage, &[group.0]).map(|results| results[0])
+}
+
 /// Sets bits of a notification when the process ends.
 ///
 /// # Errors

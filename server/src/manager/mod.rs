@@ -29,17 +29,19 @@ pub(crate) use parked::{LogWait, Parked};
 pub(crate) use tell::{EventWait, Watch};
 
 use crate::grant::{Grants, Peers};
+use crate::oci::Configs;
 use crate::op;
 use crate::policy::Policy;
 use crate::table::{Handle, Table};
 use alloc::string::String;
 use bailiwick_kernel_glue::{Delivery, KernelGlue, Port, ReplyToken};
 use bailiwick_protocol::error::{ErrorReply, FrameError, Refusal, RefusalCode};
-use bailiwick_protocol::frame::{FRAME_MAX, Tag, tag_of};
+use bailiwick_protocol::frame::{FrameBuffer, Tag, tag_of};
 use bailiwick_protocol::id::Badge;
-use bailiwick_protocol::message::{Reply, Request};
+use bailiwick_protocol::message::{EventPage, ListPage, ProcessPage, Reply, Request};
 use bailiwick_protocol::op::ObjectKind;
 use bailiwick_protocol::rights::Rights;
+use core::fmt;
 
 /// Names one incarnation of a container's record. See [`Handle`] for what holding one proves.
 pub(crate) type ContainerHandle = Handle<Record>;
@@ -77,8 +79,23 @@ pub struct Manager {
     pub(crate) containers: Table<Record>,
     pub(crate) processes: Table<Process>,
     jobs: jobs::Jobs,
-    /// Room for text that a reply borrows.
-    pub(crate) scratch: String,
+    pub(crate) scratch: Scratch,
+    pub(crate) configs: Configs,
+}
+
+/// What a reply borrows until it is sent. What is left in it afterwards means nothing.
+#[derive(Clone, Default)]
+pub(crate) struct Scratch {
+    pub(crate) text: String,
+    pub(crate) list: ListPage,
+    pub(crate) processes: ProcessPage,
+    pub(crate) events: EventPage,
+}
+
+impl fmt::Debug for Scratch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Scratch")
+    }
 }
 
 /// What an operation works on.
@@ -112,7 +129,8 @@ impl Manager {
             containers: Table::new(limits.containers),
             processes: Table::new(limits.processes),
             jobs: jobs::Jobs::default(),
-            scratch: String::new(),
+            scratch: Scratch::default(),
+            configs: Configs::default(),
         };
         // The first grant of an empty table always has room; a badge of nobody would stand for nothing.
         let mut peers = Peers::new();
@@ -235,8 +253,8 @@ pub(crate) fn answer(
     reply: &Reply<'_>,
     mint: Option<Badge>,
 ) {
-    let mut room = [0; FRAME_MAX];
-    match reply.encode(tag, &mut room) {
+    let mut room = FrameBuffer::new();
+    match reply.encode_in(tag, &mut room) {
         Ok(frame) => port.reply(token, frame, mint),
         Err(_) => refuse(
             port,
@@ -249,8 +267,8 @@ pub(crate) fn answer(
 
 /// Sends an error, which always fits a frame.
 pub(crate) fn refuse(port: &mut impl Port, token: ReplyToken, tag: Tag, error: &ErrorReply) {
-    let mut room = [0; FRAME_MAX];
-    if let Ok(frame) = error.encode(tag, &mut room) {
+    let mut room = FrameBuffer::new();
+    if let Ok(frame) = error.encode_in(tag, &mut room) {
         port.reply(token, frame, None);
     }
 }

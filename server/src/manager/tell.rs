@@ -111,7 +111,7 @@ impl Manager {
                 let end = watch.stream.end();
                 let EventWait { parked, cursor } = watch.waits.take_one(|wait| wait.cursor != end)?;
                 match watch.stream.read(cursor) {
-                    Some(page) => self.reply_if_live(port, parked, &Reply::Events(page)),
+                    Some(page) => self.reply_if_live(port, parked, &Reply::Events(&page)),
                     None => parked.refuse(port, RefusalCode::BadValue),
                 }
                 Some(())

@@ -24,6 +24,7 @@ mod process;
 mod read;
 mod resources;
 mod seccomp;
+mod shared;
 mod validate;
 
 pub use capability::{CAPABILITIES, OciCapabilities, OciCapabilitySet};
@@ -49,6 +50,7 @@ pub use seccomp::{
     OciSeccomp, OciSeccompAction, OciSeccompArch, OciSeccompFlag, OciSeccompOperator, OciSyscall,
     OciSyscallArg,
 };
+pub(crate) use shared::Configs;
 
 use alloc::collections::BTreeMap;
 use alloc::string::String;

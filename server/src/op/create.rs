@@ -61,7 +61,7 @@ fn prepare<G: KernelGlue>(
 ) -> Result<Ready<G::Directory>, ErrorReply> {
     let (factory, id) = admit(manager, call, create)?;
     let directory = directory.ok_or_else(no_directory)?;
-    let config = read_config(glue, &directory)?;
+    let config = read_config(manager, glue, &directory)?;
     let group = group_of(manager, factory, &id);
     let request =
         plan::Request { id: id.as_str(), bundle: create.bundle, group: &group, stdio: create.stdio };
@@ -133,19 +133,24 @@ pub(super) fn no_directory() -> ErrorReply {
     Refusal::new(RefusalCode::BadBundle, "the capability beside the call: not a directory").into()
 }
 
-/// Reads and checks the bundle's configuration.
+/// Reads and checks the bundle's configuration, which containers of the bundle share.
 pub(super) fn read_config<G: KernelGlue>(
+    manager: &mut Manager,
     glue: &mut G,
     directory: &G::Directory,
-) -> Result<ValidConfig, ErrorReply> {
+) -> Result<Arc<ValidConfig>, ErrorReply> {
     let bad_bundle = |fault: &str| Refusal::new(RefusalCode::BadBundle, format_args!("config.json: {fault}"));
     let bytes = glue.read_bundle(directory, "config.json", CONFIG_MAX).map_err(|error| match error {
         BundleError::TooLarge => bad_bundle("larger than 1 MiB"),
         BundleError::NotAFile => bad_bundle("not a file inside the bundle"),
         BundleError::Errno(errno) => bad_bundle(&errno.to_string()),
     })?;
+    manager.configs.get(bytes, check_config)
+}
+
+fn check_config(bytes: &[u8]) -> Result<ValidConfig, ErrorReply> {
     let bad_config = |fault: &dyn core::fmt::Display| Refusal::new(RefusalCode::BadConfig, fault);
-    let text = core::str::from_utf8(&bytes).map_err(|error| {
+    let text = core::str::from_utf8(bytes).map_err(|error| {
         bad_config(&format_args!("config.json: not UTF-8 from byte {} on", error.valid_up_to()))
     })?;
     let config = ValidConfig::parse(text).map_err(|error| bad_config(&error))?;
@@ -169,7 +174,7 @@ fn group_of(manager: &Manager, factory: FactoryHandle, id: &ContainerId) -> Stri
 struct Made {
     id: ContainerId,
     factory: FactoryHandle,
-    config: ValidConfig,
+    config: Arc<ValidConfig>,
     policy: Arc<Policy>,
     resources: Resources,
     cost: Amounts,
@@ -185,7 +190,7 @@ fn enter(
 ) -> Result<(ContainerHandle, Badge), ErrorReply> {
     let Made { id, factory, config, policy, resources, cost } = made;
     let record = Record {
-        oci: OciContainer::new(id.clone(), create.bundle.to_string(), Arc::new(config)).at(now),
+        oci: OciContainer::new(id.clone(), create.bundle.to_string(), config).at(now),
         name: id.clone(),
         factory,
         policy,

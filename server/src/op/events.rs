@@ -23,6 +23,8 @@ pub(super) fn run<'m, G: KernelGlue, P: Port>(
         return Ok(Answer::Taken);
     }
     let watch = manager.watch(object).ok_or(RefusalCode::NotFound)?;
-    let page = watch.stream.read(cursor).ok_or_else(|| bad_value("cursor: past the end"))?;
+    let read = watch.stream.read(cursor).ok_or_else(|| bad_value("cursor: past the end"))?;
+    let page = &mut manager.scratch.events;
+    *page = read;
     Ok(Answer::Reply(Reply::Events(page)))
 }

@@ -7,6 +7,6 @@ use bailiwick_protocol::message::{LimitsReply, Reply};
 pub(super) fn run<'m, G: KernelGlue, P: Port>(world: World<'m, '_, G, P>, call: Call) -> Outcome<'m> {
     let (_, factory) = world.manager.factory(&call)?;
     let (quota, text) = (factory.quota, factory.policy.to_text());
-    world.manager.scratch = text;
-    Ok(Answer::Reply(Reply::Limits(LimitsReply { quota, policy: &world.manager.scratch })))
+    world.manager.scratch.text = text;
+    Ok(Answer::Reply(Reply::Limits(LimitsReply { quota, policy: &world.manager.scratch.text })))
 }

@@ -1,20 +1,23 @@
 //! `List`: the containers of a factory, in the order of their ids.
 
-use crate::manager::{Answer, Call, Outcome, World};
+use crate::manager::{Answer, Call, Manager, Outcome, World};
 use bailiwick_kernel_glue::{KernelGlue, Port};
-use bailiwick_protocol::message::{ListPage, ListRow, PAGE_ROWS, Page, Reply};
+use bailiwick_protocol::error::RefusalCode;
+use bailiwick_protocol::message::{ListRow, PAGE_ROWS, Page, Reply};
 
 pub(super) fn run<'m, G: KernelGlue, P: Port>(
     world: World<'m, '_, G, P>,
     call: Call,
     page: Page,
 ) -> Outcome<'m> {
-    let manager = world.manager;
-    let (_, factory) = manager.factory(&call)?;
-    let mut list = ListPage::default();
+    let (handle, _) = world.manager.factory(&call)?;
+    let Manager { factories, containers, scratch, .. } = world.manager;
+    let factory = factories.get(handle).ok_or(RefusalCode::NotFound)?;
+    let list = &mut scratch.list;
+    list.rows.clear();
     let rows = factory.ids.iter().skip(page.from as usize).take(PAGE_ROWS);
     for (id, handle) in rows {
-        let Some(record) = manager.containers.get(*handle) else { continue };
+        let Some(record) = containers.get(*handle) else { continue };
         let row = ListRow {
             id: id.clone(),
             status: record.oci.state().status(),

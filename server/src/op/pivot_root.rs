@@ -7,9 +7,9 @@ use bailiwick_protocol::message::{PivotRootReply, Reply};
 pub(super) fn run<'m, G: KernelGlue, P: Port>(world: World<'m, '_, G, P>, call: Call) -> Outcome<'m> {
     let manager = world.manager;
     let (old, new) = manager.container(&call)?.1.oci.pivot_root()?;
-    manager.scratch.clear();
-    manager.scratch.push_str(&old);
-    manager.scratch.push_str(&new);
-    let (old, new) = manager.scratch.split_at(old.len());
+    manager.scratch.text.clear();
+    manager.scratch.text.push_str(&old);
+    manager.scratch.text.push_str(&new);
+    let (old, new) = manager.scratch.text.split_at(old.len());
     Ok(Answer::Reply(Reply::PivotRoot(PivotRootReply { old, new })))
 }

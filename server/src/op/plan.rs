@@ -20,12 +20,12 @@ pub(super) fn run<'m, G: KernelGlue, P: Port>(
 ) -> Outcome<'m> {
     let (factory, policy) = world.manager.factory(&call).map(|(handle, f)| (handle, f.policy.clone()))?;
     let directory = directory.ok_or_else(no_directory)?;
-    let config = read_config(world.glue, &directory)?;
+    let config = read_config(world.manager, world.glue, &directory)?;
     let stdio = if config.process.terminal { Stdio::Terminal } else { Stdio::Log };
     let request = plan::Request { id: ID, bundle: "", group: ID, stdio };
     let mut plan = plan::plan(&config, &world.glue.features(), &policy, &request)?;
     join(world.manager, factory, &mut plan)?;
-    let text = &mut world.manager.scratch;
+    let text = &mut world.manager.scratch.text;
     text.clear();
     let next = plan::page(&plan, page.from, TEXT_MAX, text);
     Ok(Answer::Reply(Reply::PlanText(PlanText { text, next })))

@@ -12,7 +12,8 @@ pub(super) fn run<'m, G: KernelGlue, P: Port>(
 ) -> Outcome<'m> {
     let (handle, record) = world.manager.container(&call)?;
     idle(record)?;
-    let page =
-        world.glue.processes(kernel_key(handle), page.from).map_err(|errno| fault(errno, "processes"))?;
+    let processes = world.glue.processes(kernel_key(handle), page.from);
+    let page = &mut world.manager.scratch.processes;
+    *page = processes.map_err(|errno| fault(errno, "processes"))?;
     Ok(Answer::Reply(Reply::Processes(page)))
 }

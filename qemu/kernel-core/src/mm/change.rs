@@ -147,11 +147,13 @@ impl AddressSpace {
     }
 
     fn count<H: Hw>(&self, s: &Supply<'_, H>, start: u64, end: u64) -> u32 {
-        (start..end)
-            .step_by(PAGE)
-            .filter_map(Page::containing)
-            .filter(|page| s.memory.hw.translate(self.space, *page).is_some())
-            .count() as u32
+        self.mapped(s, start, end).count() as u32
+    }
+
+    /// The pages of `start..end` that are there.
+    fn mapped<H: Hw>(&self, s: &Supply<'_, H>, start: u64, end: u64) -> impl Iterator<Item = Page> {
+        let next = move |at| s.memory.hw.next_mapped(self.space, at, end);
+        core::iter::successors(next(start), move |page| next(page.address() + PAGE as u64))
     }
 
     /// Takes the areas that lie in `start..end`, which none crosses.
@@ -161,15 +163,15 @@ impl AddressSpace {
 
     /// Gives back the pages of `start..end`, of which at most `resident` are there.
     fn drop_pages<H: Hw>(&self, s: &mut Supply<'_, H>, start: u64, end: u64, resident: u32) -> u32 {
-        let mut left = resident;
-        for page in (start..end).step_by(PAGE).filter_map(Page::containing) {
-            if left == 0 {
-                break;
-            }
+        let (mut left, mut at) = (resident, start);
+        while left > 0
+            && let Some(page) = s.memory.hw.next_mapped(self.space, at, end)
+        {
             if let Some(frame) = s.memory.hw.unmap(self.space, page) {
                 s.release(frame);
                 left -= 1;
             }
+            at = page.address() + PAGE as u64;
         }
         resident - left
     }
@@ -242,11 +244,11 @@ impl AddressSpace {
 
     /// Maps the pages of an area again, with what may be done with them now.
     fn remap<H: Hw>(&mut self, s: &mut Supply<'_, H>, area: &Area) -> Result<(), Errno> {
-        let mut left = area.resident;
-        for page in (area.start..area.end).step_by(PAGE).filter_map(Page::containing) {
-            if left == 0 {
-                break;
-            }
+        let (mut left, mut at) = (area.resident, area.start);
+        while left > 0
+            && let Some(page) = s.memory.hw.next_mapped(self.space, at, area.end)
+        {
+            at = page.address() + PAGE as u64;
             if let Some((frame, _)) = s.memory.hw.translate(self.space, page) {
                 left -= 1;
                 let protection = self.mapped_protection(s, area, frame, Access::Read);

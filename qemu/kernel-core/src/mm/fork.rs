@@ -1,7 +1,7 @@
 //! fork(2): the same memory, copied when somebody writes.
 
 use super::{Access, AddressSpace, Area, Backing, Fault, Sharing, Supply};
-use crate::hw::{Hw, PAGE, Page, Protection};
+use crate::hw::{Hw, PAGE, Protection};
 
 impl AddressSpace {
     /// A space with the same contents. Private pages are shared by both until one writes; shared ones stay
@@ -44,13 +44,17 @@ impl AddressSpace {
         }
         let mut left = area.resident;
         let mut copied = 0;
-        for address in (area.start..area.end).step_by(PAGE) {
-            if all_now {
+        if all_now {
+            for address in (area.start..area.end).step_by(PAGE) {
                 self.touch(s, address, Access::Read)?;
-            } else if left == 0 {
-                break;
             }
-            let Some(page) = Page::containing(address) else { break };
+            left = u32::MAX;
+        }
+        let mut at = area.start;
+        while left > 0
+            && let Some(page) = s.memory.hw.next_mapped(self.space, at, area.end)
+        {
+            at = page.address() + PAGE as u64;
             let Some((frame, protection)) = s.memory.hw.translate(self.space, page) else { continue };
             left = left.saturating_sub(1);
             let kept = match area.sharing {

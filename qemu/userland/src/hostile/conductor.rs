@@ -97,7 +97,7 @@ pub(super) fn main() -> u8 {
 
 fn conduct() -> Result<()> {
     let messages = Messages::new().map_err(because("the message buffer"))?;
-    let (door, root) = service::start_manager(&messages)?;
+    let (_, door, root) = service::start_manager(&messages)?;
     let note = || sys::notification().map_err(because("a notification"));
     let own = Conductor {
         root: Factory::new(root),

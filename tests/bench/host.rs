@@ -1,0 +1,140 @@
+//! Figures of the server alone, over the loopback channel and the model kernel, on the host.
+
+use crate::figure::{Figure, Kind};
+use crate::stepping::{self, mark};
+use anyhow::{Context, Result, anyhow};
+use bailiwick_client::{Container, Factory};
+use bailiwick_kernel_glue::model::Model;
+use bailiwick_protocol::frame::{FRAME_MAX, FrameBuffer, Tag, decode_reply};
+use bailiwick_protocol::message::{LogsReply, Reply, Stdio};
+use bailiwick_server::loopback::{Loopback, LoopbackChannel};
+use bailiwick_server::{Limits, Policy};
+use bailiwick_tests::desk;
+use std::hint::black_box;
+use std::time::Instant;
+
+const COMMAND: &str = "tests/bench/run";
+const INSTRUCTIONS: &str = "instructions";
+/// Times that a piece does what is counted.
+const TIMES: u64 = 16;
+/// The argument that makes this program the one whose instructions are counted.
+pub(crate) const CHILD: &str = "--counted";
+
+type Client = Container<LoopbackChannel<Model>>;
+
+/// A server with this many containers, and one of those in the middle.
+fn server(containers: u32) -> Result<(Loopback<Model>, Vec<Client>)> {
+    let limits = Limits { containers, ..Limits::default() };
+    let (loopback, channel) = Loopback::new(Model::new(1), limits, Policy::default());
+    let factory = Factory::new(channel);
+    let bundle = desk::bundle(&["/bin/true"]);
+    let made = (0..containers).map(|number| {
+        let made = factory.create(&format!("c{number:06}"), "/bundles/true", Stdio::Log, &bundle);
+        made.map_err(|error| anyhow!("container {number}: {error}"))
+    });
+    let made: Vec<Client> = made.collect::<Result<_>>()?;
+    // It goes with its last holder.
+    std::mem::forget(factory);
+    Ok((loopback, made))
+}
+
+/// What is counted, step by step, in a program of its own.
+pub(crate) fn counted(containers: u32) -> Result<()> {
+    stepping::be_counted();
+    let (_loopback, clients) = server(containers)?;
+    let client = clients.get(clients.len() / 2).context("at least one container")?;
+    let describe = || (0..TIMES).for_each(|_| drop(black_box(client.describe())));
+    let state = || (0..TIMES).for_each(|_| drop(black_box(client.state(|state| state.pid))));
+    let (frame, bytes) = (largest()?, [b'x'; FRAME_MAX - 64]);
+    let mut room = FrameBuffer::new();
+    let mut encode = || {
+        let _ = black_box(logs(&bytes).encode_in(Tag(1), &mut room));
+    };
+    let decode = || drop(black_box(decode_reply::<LogsReply<'_>>(Tag(1), &frame)));
+    let pieces: [&mut dyn FnMut(); 5] =
+        [&mut || (), &mut { describe }, &mut { state }, &mut encode, &mut { decode }];
+    for piece in pieces {
+        // Once before, for what is done only the first time.
+        piece();
+        mark();
+        piece();
+        mark();
+    }
+    Ok(())
+}
+
+fn logs(bytes: &[u8]) -> Reply<'_> {
+    Reply::Logs(LogsReply { next: u64::MAX, lost: u64::MAX, end: true, bytes })
+}
+
+/// The largest frame there is: a piece of a log.
+fn largest() -> Result<Vec<u8>> {
+    let mut room = FrameBuffer::new();
+    let bytes = [b'x'; FRAME_MAX - 64];
+    logs(&bytes).encode_in(Tag(1), &mut room).map(<[u8]>::to_vec).map_err(|error| anyhow!("{error}"))
+}
+
+/// Counts of one size of table: `describe`, `state`, encoding and decoding of the largest frame.
+struct Counts {
+    describe: f64,
+    state: f64,
+    encode: f64,
+    decode: f64,
+}
+
+fn counts(containers: u32) -> Result<Counts> {
+    let counts = stepping::count(&[CHILD, &containers.to_string()], 5)?;
+    let [describe, state, encode, decode] = *counts.as_slice() else { return Err(anyhow!("four pieces")) };
+    let each = |count: u64| (count / TIMES) as f64;
+    Ok(Counts { describe: each(describe), state: each(state), encode: encode as f64, decode: decode as f64 })
+}
+
+/// Sizes of the table, the largest only where there is time.
+const SIZES: [u32; 4] = [1, 100, 10_000, 100_000];
+
+/// Requests at every size, and the codec.
+pub(crate) fn figures(quick: bool) -> Result<Vec<Figure>> {
+    let sizes = if quick { SIZES.get(..3).unwrap_or_default() } else { &SIZES };
+    let first = counts(1)?;
+    let mut figures = Vec::new();
+    let inside = "client, loopback, server; stepped on the host";
+    for size in sizes {
+        let now = counts(*size)?;
+        for (name, count, least) in
+            [("describe", now.describe, first.describe), ("state", now.state, first.state)]
+        {
+            let name = format!("{name} over loopback, {size} containers");
+            let figure = Figure::new(name, (count, INSTRUCTIONS), Kind::Ratio, inside, COMMAND);
+            figures.push(figure.peer("with one container:", least));
+        }
+    }
+    for (name, count) in
+        [("encode the largest frame", first.encode), ("decode the largest frame", first.decode)]
+    {
+        let inside = "a piece of a log, 4 KiB, postcard and header; stepped on the host";
+        figures.push(Figure::new(name, (count, INSTRUCTIONS), Kind::Shown, inside, COMMAND));
+    }
+    figures.push(rate()?);
+    Ok(figures)
+}
+
+/// Seconds of each of the measured stretches, and their number.
+const STRETCH: f64 = 0.2;
+const STRETCHES: usize = 5;
+
+/// Requests a second on one core.
+fn rate() -> Result<Figure> {
+    let (_loopback, clients) = server(100)?;
+    let client = clients.first().context("a container")?;
+    let mut best = 0.0_f64;
+    for _ in 0..STRETCHES {
+        let (start, mut done) = (Instant::now(), 0.0);
+        while start.elapsed().as_secs_f64() < STRETCH {
+            (0..1000).for_each(|_| drop(black_box(client.state(|state| state.pid))));
+            done += 1000.0;
+        }
+        best = best.max(done / start.elapsed().as_secs_f64());
+    }
+    let inside = "`state` by client, loopback and server in one thread; the best of five stretches of 0.2 s";
+    Ok(Figure::new("requests over loopback", (best.round(), "/s"), Kind::Shown, inside, COMMAND))
+}
