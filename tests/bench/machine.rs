@@ -62,15 +62,18 @@ fn messages() -> Result<Vec<Figure>> {
     let ran = guest::boot(&["--icount"], &tree, "native=/sbin/measure")?;
     let lines = ran.ended_with(0).map_err(|ran| anyhow!("measure did not end well: {ran:#?}"))?;
     let inside = "between two address spaces, as the caller counts it, an empty round subtracted";
-    let figures = lines.iter().filter(|line| !line.starts_with("handles that")).filter_map(|line| {
-        let (name, count) = counted(line)?;
-        let figure = Figure::new(name, (count, INSTRUCTIONS), Kind::Exact, inside, COMMAND);
-        let peer = SEL4.iter().find(|(known, _)| *known == name);
-        Some(match peer {
-            Some((_, count)) => figure.peer("seL4, same QEMU flags:", *count),
-            None => figure,
-        })
-    });
+    let figures = lines
+        .iter()
+        .filter(|line| !line.contains(" wrong") && !line.starts_with("handles that"))
+        .filter_map(|line| {
+            let (name, count) = counted(line)?;
+            let figure = Figure::new(name, (count, INSTRUCTIONS), Kind::Exact, inside, COMMAND);
+            let peer = SEL4.iter().find(|(known, _)| *known == name);
+            Some(match peer {
+                Some((_, count)) => figure.peer("seL4, same QEMU flags:", *count),
+                None => figure,
+            })
+        });
     Ok(figures.collect())
 }
 
