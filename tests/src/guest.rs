@@ -102,8 +102,14 @@ pub fn ask_monitor(image: &Tree, command_line: &str, question: &str) -> io::Resu
     let mut answer = String::new();
     if is_ready {
         let mut monitor = UnixStream::connect(&socket)?;
-        monitor.write_all(format!("{question}\nquit\n").as_bytes())?;
-        monitor.read_to_string(&mut answer)?;
+        monitor.write_all(format!("{question}\n").as_bytes())?;
+        // Only once it prompts again: with `quit` in its hands it need not say the rest.
+        let (mut byte, mut prompts) = ([0], 0);
+        while prompts < 2 && monitor.read(&mut byte)? != 0 {
+            answer.push(char::from(byte[0]));
+            prompts += u32::from(answer.ends_with("(qemu) "));
+        }
+        monitor.write_all(b"quit\n")?;
     }
     child.wait()?;
     if is_ready { Ok(answer) } else { Err(io::Error::other("the program never was ready")) }

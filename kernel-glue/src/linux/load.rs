@@ -116,7 +116,7 @@ fn read_head(file: BorrowedFd<'_>) -> rustix::io::Result<alloc::vec::Vec<u8>> {
     let mut bytes = alloc::vec![0; HEAD];
     let mut len = 0;
     while let Some(room) = bytes.get_mut(len..).filter(|room| !room.is_empty()) {
-        match rustix::io::pread(file, room, len as u64) {
+        match rustix::io::read(file, room) {
             Ok(0) => break,
             Ok(n) => len += n,
             Err(Raw::INTR) => {}
