@@ -1,6 +1,6 @@
 //! Calls that wait while the program goes on: each is made by a thread of its own, which does nothing else.
 //!
-//! The thread has no stack: it is a few instructions that send what is in an [`Order`], set bits of a notification once
+//! The thread has no stack: it is a few instructions that send what is in an `Order`, set bits of a notification once
 //! there is an answer, and end. The answer itself is thrown away; whoever is told makes the call again, which then is
 //! answered at once. To give a call up, its capability is dropped: the manager then answers it.
 #![allow(unsafe_code, reason = "a thread is given an address to begin at")]

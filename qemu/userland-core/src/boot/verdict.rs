@@ -3,6 +3,7 @@
 use super::supervisor::{Entry, Phase, Supervisor};
 use crate::console::{Console, say};
 use crate::shell::exit_text;
+use alloc::format;
 use alloc::string::{String, ToString};
 use bailiwick_manifest::Expect;
 use bailiwick_protocol::message::Exit;
@@ -39,10 +40,7 @@ impl Supervisor<'_> {
         let widest = |text: &dyn Fn(&Entry<'_>) -> usize| self.entries.iter().map(text).max().unwrap_or(0);
         let ids = widest(&|entry| entry.container.id.len()).max(9);
         let expected = widest(&|entry| entry.container.expect.to_string().len()).max(8);
-        say(
-            console,
-            format_args!("\n{:<6} {:<ids$} {:<expected$} FOUND\n", "RESULT", "CONTAINER", "EXPECTED"),
-        );
+        let mut table = format!("\n{:<6} {:<ids$} {:<expected$} FOUND\n", "RESULT", "CONTAINER", "EXPECTED");
         for entry in &self.entries {
             let word = match verdict(entry) {
                 Verdict::Met => "ok",
@@ -50,11 +48,11 @@ impl Supervisor<'_> {
                 Verdict::Missed => "failed",
             };
             let (id, expect) = (&entry.container.id, entry.container.expect.to_string());
-            say(console, format_args!("{word:<6} {id:<ids$} {expect:<expected$} {}\n", found(entry)));
+            table += &format!("{word:<6} {id:<ids$} {expect:<expected$} {}\n", found(entry));
         }
         let met = self.entries.iter().filter(|entry| verdict(entry) == Verdict::Met).count();
         let all = self.entries.len();
-        say(console, format_args!("{met} of {all} containers did what the manifest expects\n"));
+        say(console, format_args!("{table}{met} of {all} containers did what the manifest expects\n"));
     }
 }
 
@@ -88,12 +86,12 @@ fn found(entry: &Entry<'_>) -> String {
         Phase::Running { .. } => "running".into(),
         Phase::BackingOff { .. } => "about to be restarted".into(),
         Phase::Ended(exit) => exit_text(*exit),
-        Phase::Refused(reason) => alloc::format!("refused: {reason}"),
-        Phase::Blocked(id) => alloc::format!("never started, for {id:?} will not be there"),
+        Phase::Refused(reason) => format!("refused: {reason}"),
+        Phase::Blocked(id) => format!("never started, for {id:?} will not be there"),
         Phase::Removed => "deleted by somebody".into(),
     };
     match entry.restarts {
         0 => text,
-        restarts => alloc::format!("{text}, {restarts} restarts"),
+        restarts => format!("{text}, {restarts} restarts"),
     }
 }
