@@ -9,7 +9,7 @@
 //!   parent's Policy ──┴─► narrow ──► the sub-factory's Policy ──► check: config.json, and each `Exec`
 //! ```
 //!
-//! The text ([`text`]) is the one form of a policy: in the boot manifest, in a `Delegate` request, in the reply to
+//! The text (`text`) is the one form of a policy: in the boot manifest, in a `Delegate` request, in the reply to
 //! `Limits`. `include NAME` adds all lines of one that is ready-made.
 
 mod check;
@@ -168,7 +168,7 @@ impl Policy {
         self.narrow(other) == *self
     }
 
-    /// Its text, in the order of [`text`]'s table.
+    /// Its text, in the order of `text`'s table.
     pub fn to_text(&self) -> String {
         alloc::format!("{self}")
     }

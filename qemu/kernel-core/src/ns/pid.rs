@@ -35,7 +35,7 @@ pub struct PidNamespace {
 
 impl PidNamespace {
     /// The first namespace. Number 1 is the first Linux process's, whose end is the end of all others, unless
-    /// [`PidNamespace::keep_first`] is called before.
+    /// `PidNamespace::keep_first` is called before.
     pub fn first() -> Self {
         PidNamespace::default()
     }
