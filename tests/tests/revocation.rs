@@ -1,6 +1,7 @@
 //! Deriving, and taking back: all of it or one, at once for whoever is below, in small steps for everybody else.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test says no by panicking")]
 
+use bailiwick_kernel_glue::KernelGlue;
 use bailiwick_kernel_glue::model::Model;
 use bailiwick_protocol::error::{ErrorReply, RefusalCode};
 use bailiwick_protocol::id::{Badge, GrantHandle};
@@ -228,6 +229,28 @@ fn a_container_with_many_grants_is_removed_in_small_steps() {
     desk.settle();
     assert_eq!(desk.manager.grant_count(), 1);
     assert!(grants.iter().all(|badge| desk.port.revoked.contains(badge)));
+    check(&desk);
+}
+
+/// The sweep has not come to them yet, and what they waited for happens: they are told nothing of it.
+#[test]
+fn a_call_that_waits_on_what_was_cut_off_is_not_told_what_it_waited_for() {
+    let mut desk = Desk::prompt();
+    let root = desk.root;
+    let web = create(&mut desk, root, "web");
+    desk.call(web, &Request::Start, None).unwrap();
+    let grants: Vec<Badge> = (0..1_000).map(|_| all(&mut desk, web).0).collect();
+    let waiting: Vec<Sent> =
+        grants.iter().step_by(50).map(|on| desk.send(*on, &Request::Wait, None)).collect();
+    let own = desk.send(web, &Request::Wait, None);
+    desk.send(web, &Request::Revoke, None);
+    desk.send(web, &Request::Signal(Signal { signal: 9, scope: Scope::First }), None);
+    let event = desk.glue.next_event(Waiting::Yes).unwrap();
+    desk.manager.event(&mut desk.glue, &mut desk.port, event);
+    assert!(desk.manager.grant_count() > 500, "the sweep is through before the exit is told");
+    desk.settle();
+    assert!(waiting.iter().all(|sent| refused(&desk, *sent) == Some(RefusalCode::Revoked)));
+    assert_eq!(desk.answer(own).unwrap().read::<Exit>().unwrap(), Exit::Signal(9));
     check(&desk);
 }
 
