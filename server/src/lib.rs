@@ -20,6 +20,7 @@
 extern crate alloc;
 
 pub mod container;
+pub mod data_model;
 pub mod error;
 pub mod grant;
 pub mod lifecycle;
