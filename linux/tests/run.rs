@@ -250,7 +250,7 @@ fn leftovers(bundle: &Bundle, id: &str) -> (usize, BTreeSet<PathBuf>) {
 
 /// How many runs, eight at a time: `BAILIWICK_RUNS`, or a number that takes a few seconds.
 fn runs() -> usize {
-    std::env::var("BAILIWICK_RUNS").map_or(96, |number| number.parse().expect("BAILIWICK_RUNS is a number"))
+    std::env::var("BAILIWICK_RUNS").map_or(16, |number| number.parse().expect("BAILIWICK_RUNS is a number"))
 }
 
 /// A program that ends at once may have ended before anybody waits for it.
