@@ -36,7 +36,8 @@ fn signals_pauses_and_further_programs_do_what_a_process_expects_of_them() {
                   touch /tmp/ready; while :; do sleep 0.01; done";
     let bundle = Bundle::script(script).unwrap();
     let until = |file: &str| format!("exec a sh -c 'while [ ! -e /tmp/{file} ]; do sleep 0.01; done'");
-    let (ready, one) = (until("ready"), until("one"));
+    // The file system outlives the container: what the first life was ready for is not what the second one is.
+    let (ready, one) = (until("ready"), until("one").replace("done'", "done; rm /tmp/ready'"));
     let commands = format!(
         "run a traps; {ready}; kill a USR1; {one}; pause a; kill a TERM; pause a; exec a true; \
          state a; resume a; wait a; wait a; logs a; resume a; \
