@@ -27,5 +27,5 @@ pub use messages::Messages;
 
 /// Messages as the system calls have them, for programs that must send what [`Messages`] would not.
 pub mod raw {
-    pub use super::sys::{Arrived, message, set_buffer, words_of};
+    pub use super::sys::{Arrived, Results, call, message, set_buffer, words_of};
 }

@@ -10,14 +10,17 @@ use bailiwick_abi::{
 use core::arch::asm;
 
 /// What a call gave in its result registers.
-type Results = [u64; 3];
+pub type Results = [u64; 3];
 
 /// Makes a call.
+///
+/// # Errors
+/// The kernel's reason for refusing it.
 ///
 /// # Safety
 /// Arguments that the call takes as an address must lead to memory that may be read, or written if the call
 /// writes there, until it returns; a call that changes the address space must not change memory that is in use.
-unsafe fn call(call: Call, args: &[u64]) -> Result<Results, Error> {
+pub unsafe fn call(call: Call, args: &[u64]) -> Result<Results, Error> {
     let arg = |at: usize| args.get(at).copied().unwrap_or(0);
     let (status, first, second, third): (u64, u64, u64, u64);
     // SAFETY: the kernel keeps all registers but those named here (`bailiwick_abi`); memory is the caller's promise.

@@ -2,39 +2,11 @@
 #![allow(unsafe_code, reason = "a system call is an instruction")]
 
 use bailiwick_abi::{Call, Census, Error, Exit, Handle, Rights};
-use core::arch::asm;
-
-/// Makes a call.
-///
-/// # Safety
-/// Arguments that the call takes as an address must lead to memory that may be read, or written if the call
-/// writes there, until it returns; a call that changes the address space must not change memory that is in use.
-pub unsafe fn call(call: Call, args: &[u64]) -> Result<[u64; 3], Error> {
-    let arg = |at: usize| args.get(at).copied().unwrap_or(0);
-    let (status, first, second, third): (u64, u64, u64, u64);
-    // SAFETY: the kernel keeps all registers but those named here (`bailiwick_abi`); memory is the caller's promise.
-    unsafe {
-        asm!(
-            "syscall",
-            inlateout("rax") call as u64 => status,
-            inlateout("rdi") arg(0) => first,
-            inlateout("rsi") arg(1) => second,
-            inlateout("rdx") arg(2) => third,
-            in("r10") arg(3),
-            in("r8") arg(4),
-            in("r9") arg(5),
-            clobber_abi("sysv64"),
-            options(nostack),
-        );
-    }
-    match status {
-        0 => Ok([first, second, third]),
-        number => Err(Error(u16::try_from(number).unwrap_or(u16::MAX))),
-    }
-}
+use bailiwick_kernel_glue::metal::raw::Results;
+pub use bailiwick_kernel_glue::metal::raw::call;
 
 /// Makes a call that involves no memory of this program.
-fn plain(which: Call, args: &[u64]) -> Result<[u64; 3], Error> {
+fn plain(which: Call, args: &[u64]) -> Result<Results, Error> {
     // SAFETY: every use below passes handles and numbers only.
     unsafe { call(which, args) }
 }
@@ -83,7 +55,7 @@ pub fn census(system: Handle) -> Result<Census, Error> {
 ///
 /// # Errors
 /// The kernel's reason.
-pub fn memory(system: Handle) -> Result<[u64; 3], Error> {
+pub fn memory(system: Handle) -> Result<Results, Error> {
     plain(Call::SystemMemory, &[system.0])
 }
 
