@@ -10,6 +10,8 @@ pub(crate) enum Kind {
     Exact,
     /// A ratio to a peer of the same run: worse beyond the recorded bound.
     Ratio,
+    /// A ratio to the same for a small table: it must hardly grow with the table, whatever is recorded.
+    Growth,
     /// Depends on the machine, and is only shown.
     Shown,
 }
@@ -78,7 +80,7 @@ impl Figure {
     pub(crate) fn compared(&self) -> Option<f64> {
         match self.kind {
             Kind::Exact => Some(self.ours),
-            Kind::Ratio => self.ratio(),
+            Kind::Ratio | Kind::Growth => self.ratio(),
             Kind::Shown => None,
         }
     }

@@ -1,17 +1,18 @@
 //! Figures of the server alone, over the loopback channel and the model kernel, on the host.
 
 use crate::figure::{Figure, Kind};
+use crate::heap;
 use crate::stepping::{self, mark};
 use anyhow::{Context, Result, anyhow};
 use bailiwick_client::{Container, Factory};
 use bailiwick_kernel_glue::model::Model;
 use bailiwick_protocol::frame::{FRAME_MAX, FrameBuffer, Tag, decode_reply};
 use bailiwick_protocol::message::{LogsReply, Reply, Stdio};
+use bailiwick_protocol::rights::Rights;
 use bailiwick_server::loopback::{Loopback, LoopbackChannel};
 use bailiwick_server::{Limits, Policy};
 use bailiwick_tests::desk;
 use std::hint::black_box;
-use std::time::Instant;
 
 const COMMAND: &str = "tests/bench/run";
 const INSTRUCTIONS: &str = "instructions";
@@ -104,7 +105,7 @@ pub(crate) fn figures(quick: bool) -> Result<Vec<Figure>> {
             [("describe", now.describe, first.describe), ("state", now.state, first.state)]
         {
             let name = format!("{name} over loopback, {size} containers");
-            let figure = Figure::new(name, (count, INSTRUCTIONS), Kind::Ratio, inside, COMMAND);
+            let figure = Figure::new(name, (count, INSTRUCTIONS), Kind::Growth, inside, COMMAND);
             figures.push(figure.peer("with one container:", least));
         }
     }
@@ -114,27 +115,34 @@ pub(crate) fn figures(quick: bool) -> Result<Vec<Figure>> {
         let inside = "a piece of a log, 4 KiB, postcard and header; stepped on the host";
         figures.push(Figure::new(name, (count, INSTRUCTIONS), Kind::Shown, inside, COMMAND));
     }
-    figures.push(rate()?);
+    figures.extend(memory()?);
     Ok(figures)
 }
 
-/// Seconds of each of the measured stretches, and their number.
-const STRETCH: f64 = 0.2;
-const STRETCHES: usize = 5;
+/// Containers, and grants of one of them, that a record's size is the mean of.
+const RECORDS: u32 = 1000;
 
-/// Requests a second on one core.
-fn rate() -> Result<Figure> {
-    let (_loopback, clients) = server(100)?;
+/// Bytes of the heap that an idle container takes, and a grant.
+fn memory() -> Result<Vec<Figure>> {
+    let each = |before: usize| (heap::live().saturating_sub(before) as f64 / f64::from(RECORDS)).ceil();
+    let before = heap::live();
+    let (_loopback, clients) = server(RECORDS)?;
+    let container = each(before);
     let client = clients.first().context("a container")?;
-    let mut best = 0.0_f64;
-    for _ in 0..STRETCHES {
-        let (start, mut done) = (Instant::now(), 0.0);
-        while start.elapsed().as_secs_f64() < STRETCH {
-            (0..1000).for_each(|_| drop(black_box(client.state(|state| state.pid))));
-            done += 1000.0;
-        }
-        best = best.max(done / start.elapsed().as_secs_f64());
+    let before = heap::live();
+    for _ in 0..RECORDS {
+        // A capability that is dropped gives its grant up.
+        std::mem::forget(client.derive(Rights::INSPECT).map_err(|error| anyhow!("derive: {error}"))?);
     }
-    let inside = "`state` by client, loopback and server in one thread; the best of five stretches of 0.2 s";
-    Ok(Figure::new("requests over loopback", (best.round(), "/s"), Kind::Shown, inside, COMMAND))
+    let figure = |name: &str, bytes: f64, inside: &str| {
+        Figure::new(name, (bytes, "bytes"), Kind::Exact, inside, COMMAND)
+    };
+    Ok(vec![
+        figure(
+            "memory of an idle container",
+            container,
+            "heap of manager, client handle and model kernel, mean of 1,000 with one configuration; host",
+        ),
+        figure("memory of a grant", each(before), "the same, mean of 1,000 capabilities of one container"),
+    ])
 }

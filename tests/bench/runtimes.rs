@@ -64,7 +64,8 @@ fn once(program: &Path, state: &Path, bundle: &Path) -> Result<f64> {
     Ok(start.elapsed().as_secs_f64() * 1000.0)
 }
 
-fn median(mut times: Vec<f64>) -> f64 {
+/// The one in the middle.
+pub(crate) fn median(mut times: Vec<f64>) -> f64 {
     times.sort_by(f64::total_cmp);
     times.get(times.len() / 2).copied().unwrap_or(f64::INFINITY)
 }

@@ -2,7 +2,8 @@
 //!
 //! The program is this one, started once more. It stops itself where a piece begins and where it ends ([`mark`]);
 //! what it does in between is executed step by step. So setting up 100,000 containers costs no more than it does, and
-//! only the piece is slow. An iteration of a `rep` instruction counts as an instruction, as it does in QEMU.
+//! only the piece is slow. A `rep` instruction stops once an iteration or less often, as the processor likes: counts with one
+//! inside differ from machine to machine and can from run to run, so only how they grow is compared.
 #![allow(unsafe_code, reason = "ptrace and raise are calls of the C library")]
 
 use anyhow::{Context, Result, bail, ensure};

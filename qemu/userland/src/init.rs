@@ -110,6 +110,9 @@ fn now() -> Millis {
 /// A time that never comes.
 const NEVER: Millis = Millis(u64::MAX);
 
+/// Time after which the processes of the manifest have what they need to run, in milliseconds.
+const SETTLED_MS: u64 = 500;
+
 /// Does what is due until `done`, or until this time; waits in between until the next thing is due or something has
 /// ended.
 fn work(
@@ -152,11 +155,17 @@ fn attended(
         }
     }
     let at_console = at_console.ok_or("the manifest gives the console to no process")?;
-    let mut used = Used::look(manager, at_console);
-    work(init, events, NEVER, |_, bits| {
-        used = Used::look(manager, at_console).or(used.take());
-        bits & PROCESS_ENDED != 0
-    });
+    let mut ended = false;
+    let mut until_ended = |_: &SystemInit<'_>, bits| {
+        ended |= bits & PROCESS_ENDED != 0;
+        ended
+    };
+    work(init, events, now().after(SETTLED_MS), &mut until_ended);
+    // One look while it runs: it had time to begin, and a process that has ended has no memory to show.
+    let used = Used::look(manager, at_console);
+    if !ended {
+        work(init, events, NEVER, |_, bits| bits & PROCESS_ENDED != 0);
+    }
     used.into_iter().for_each(Used::say);
     match sys::process_wait(at_console).map_err(because("the process at the console"))? {
         Exit::Code(status) => Ok(status),
