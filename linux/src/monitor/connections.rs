@@ -21,6 +21,13 @@ pub(super) enum Turn {
     Monitor,
 }
 
+/// Whether there were replies to send.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Flushed {
+    Nothing,
+    Some,
+}
+
 #[derive(Debug)]
 pub(super) struct End {
     pub(super) socket: Rc<OwnedFd>,
@@ -105,13 +112,17 @@ impl Connections {
     }
 
     /// Sends every reply. A caller that does not read is closed: nothing here waits for one.
-    pub(super) fn flush(&mut self) {
+    pub(super) fn flush(&mut self) -> Flushed {
+        if self.outgoing.is_empty() {
+            return Flushed::Nothing;
+        }
         for Outgoing { connection, socket, frame, capability } in std::mem::take(&mut self.outgoing) {
             let beside: Vec<_> = capability.iter().map(|fd| fd.as_fd()).collect();
             if wire::send(socket.as_fd(), &frame, &beside, Room::Now).is_err() {
                 self.closed(connection);
             }
         }
+        Flushed::Some
     }
 
     /// A new capability with this badge: the end to be handed out.

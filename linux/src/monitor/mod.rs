@@ -24,7 +24,7 @@ use bailiwick_protocol::id::Badge;
 use bailiwick_protocol::message::{Derive, Request, Waiting};
 use bailiwick_protocol::rights::Rights;
 use bailiwick_server::{Leftover, Limits, Manager, Policy};
-use connections::{Connection, Connections, Turn};
+use connections::{Connection, Connections, Flushed, Turn};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{Mode, OFlags};
@@ -114,27 +114,29 @@ impl Monitor {
                 self.connections.flush();
                 return Ok(());
             }
-            self.connections.flush();
-            self.settle();
-            self.turn()?;
+            match self.connections.flush() {
+                Flushed::Nothing => self.turn()?,
+                // What a send has brought about comes before sleep.
+                Flushed::Some => {}
+            }
         }
     }
 
-    /// Takes note of everything that has happened by itself.
+    /// Takes note of everything that has happened by itself. Afterwards only a descriptor can tell of more: neither
+    /// an event nor a badge that was given up is left in a queue.
     fn settle(&mut self) {
         loop {
+            self.manager.sweep(&mut self.kernel, &mut self.connections);
             while let Some(badge) = self.connections.take_given_up() {
                 self.manager.closed(&mut self.kernel, &mut self.connections, badge);
             }
-            let Some(event) = self.kernel.next_event(Waiting::No) else {
-                self.manager.sweep(&mut self.kernel, &mut self.connections);
-                return;
-            };
+            let Some(event) = self.kernel.next_event(Waiting::No) else { return };
             self.manager.event(&mut self.kernel, &mut self.connections, event);
         }
     }
 
-    /// Sleeps until something happens and handles what came over connections.
+    /// Sleeps until something happens and handles what came over connections. Only to be called when everything is
+    /// settled and no reply is waiting to be sent, for nothing would wake it for those.
     fn turn(&mut self) -> Result<(), Failure> {
         let ends: Vec<_> =
             self.connections.iter().map(|(c, end)| (c, end.socket.clone(), end.turn)).collect();
