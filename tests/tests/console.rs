@@ -71,6 +71,8 @@ fn a_person_edits_lines_interrupts_waits_uses_vi_in_a_container_and_powers_off()
     // A container on the terminal: its keys are its own, Ctrl-C included, and a file is edited with vi.
     t.keys("run -t box console\r").unwrap();
     t.until("box:~# ").unwrap();
+    t.keys("tty\r").unwrap();
+    t.until("\n/dev/console\n").unwrap();
     t.keys("sh -c 'test -t 0 && echo terminal; exec sleep 1000'\r").unwrap();
     t.until("\nterminal\n").unwrap();
     t.keys(INTERRUPT).unwrap();
@@ -92,6 +94,10 @@ fn a_person_edits_lines_interrupts_waits_uses_vi_in_a_container_and_powers_off()
     t.until("\nDear reader\n").unwrap();
     t.until(PROMPT).unwrap();
     assert!(command(&mut t, "wait box; exec service echo still up").contains("3\nstill up\n"));
+    let stopped = command(&mut t, "stats box");
+    assert!(stopped.contains("pids     0,"), "{stopped}");
+    let refused = command(&mut t, "run chest console");
+    assert!(refused.contains("run -t chest console"), "{refused}");
 
     t.keys("poweroff\r").unwrap();
     let (status, rest) = t.end().unwrap();

@@ -41,6 +41,15 @@ pub enum Next {
 pub enum Failure<E, B> {
     /// The call failed.
     Call(CallError<E>),
+    /// This bundle wants a terminal, and a container with this id was to be made without one.
+    NoTerminal {
+        /// What the server says.
+        error: CallError<E>,
+        /// Which container.
+        id: String,
+        /// Which bundle.
+        bundle: String,
+    },
     /// The bundle with this name cannot be had.
     Bundle(String, B),
     /// What was asked about ended with this status, which is not 0.
@@ -53,6 +62,9 @@ impl<E: fmt::Display, B: fmt::Display> fmt::Display for Failure<E, B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Failure::Call(error) => error.fmt(f),
+            Failure::NoTerminal { error, id, bundle } => {
+                write!(f, "{error}; run -t {id} {bundle} gives it this one")
+            }
             Failure::Bundle(name, error) => write!(f, "bundle {name:?}: {error}"),
             Failure::Status(status) => write!(f, "it ended with status {status}"),
             Failure::Interrupted => f.write_str("interrupted"),

@@ -16,6 +16,8 @@ fn shelf() -> Shelf {
     annotated["annotations"] = serde_json::json!({"a.b": "one \"two\"\n", "c": ""});
     let mut rdt = common::config(&["true"]);
     rdt["linux"]["intelRdt"] = serde_json::json!({"closID": "x"});
+    let mut screen = common::config(&["sh"]);
+    screen["process"]["terminal"] = true.into();
     Shelf::default()
         .with("hello", &["sh", "-c", "echo hello; exit 3"])
         .with("quiet", &["true"])
@@ -23,6 +25,7 @@ fn shelf() -> Shelf {
         .with("missing", &["/no/such/program"])
         .with_config("annotated", annotated)
         .with_config("rdt", rdt)
+        .with_config("screen", screen)
 }
 
 fn shell(rights: Rights) -> (Loopback<Model>, Shell<Channel, Shelf, Patient>) {
@@ -123,6 +126,7 @@ fn refusals_are_one_line_that_names_the_thing() {
         ("run a missing", "/no/such/program"),
         ("plan rdt", "plan rdt: config.json: linux.intelRdt"),
         ("start b", "start b: b: not found"),
+        ("run a screen", "gives it no terminal: the value is not valid; run -t a screen gives it this one"),
     ] {
         let (text, tally) = run(&shell, command);
         assert!(text.contains(part), "{text}");

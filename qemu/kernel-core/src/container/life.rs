@@ -1,6 +1,6 @@
 //! What can be asked of a container that was made: open the gate, signals, freezing, numbers, output.
 
-use super::{ContainerId, Stage};
+use super::{ContainerId, Member, Stage};
 use crate::group::Freezer;
 use crate::hw::{Hw, PAGE};
 use crate::kernel::Kernel;
@@ -103,14 +103,20 @@ impl<H: Hw> Kernel<H> {
     pub fn container_statistics(&mut self, id: ContainerId) -> Result<Statistics, Errno> {
         let now = self.mem.hw.now();
         self.sched.account(&mut self.groups, &mut self.threads, now);
-        let group = self.groups.get(self.containers.made(id)?.group()?).ok_or(Errno::EINVAL)?;
+        let made = self.containers.made(id)?;
+        let group = self.groups.get(made.group()?).ok_or(Errno::EINVAL)?;
+        let ended = |member: &&Member| {
+            self.processes.get(member.process).is_some_and(|process| process.exit.is_some())
+        };
+        let kept = made.first.iter().chain(made.execs.values()).filter(ended).count();
         let bytes = |frames: u64| frames.saturating_mul(PAGE as u64);
         Ok(Statistics {
             memory: bytes(group.usage.frames),
             memory_peak: bytes(group.usage.frames_peak),
             memory_limit: group.limits.frames.map(bytes),
             cpu: Nanos(group.usage.cpu),
-            pids: group.usage.pids,
+            // One that was started from outside and has ended is kept, and counted, for whoever asks how it ended.
+            pids: group.usage.pids.saturating_sub(kept as u32),
             pids_limit: group.limits.pids,
             oom_kills: group.usage.oom_kills,
             unknown_calls: group.usage.unknown_calls,

@@ -11,6 +11,9 @@ use crate::vfs::{From, Last, Location, Stat, StatFs, Time, Want};
 use alloc::vec::Vec;
 use bailiwick_protocol::error::Errno;
 
+/// The device number of `/dev/console`.
+const CONSOLE: (u32, u32) = (5, 1);
+
 /// Attributes as a process is to see them.
 struct Shown {
     stat: Stat,
@@ -27,7 +30,7 @@ fn device((major, minor): (u32, u32)) -> u64 {
 /// The attributes of what is no file.
 fn stat_of(object: Object, time: Time) -> Stat {
     let (mode, represents, inode) = match object {
-        Object::Device(Device::Terminal, _) => (0o020_620, (5, 1), 1),
+        Object::Device(Device::Terminal, _) => (0o020_620, CONSOLE, 1),
         Object::Device(..) => (0o020_666, (1, 3), 2),
         Object::Pipe(number, ..) => (0o010_600, (0, 0), u64::from(number) + 16),
         Object::Pair(number, _) => (0o140_777, (0, 0), u64::from(number) + 16),
@@ -107,13 +110,26 @@ impl Shown {
 }
 
 impl<H: Hw> Call<'_, H> {
+    /// The attributes of `/dev/console`, if `object` is the terminal and the process sees that file. A terminal that
+    /// was never opened by a name passes for it: ttyname(3) compares the two.
+    fn console_file(&mut self, object: Object) -> Option<Stat> {
+        if !matches!(object, Object::Device(Device::Terminal, _)) {
+            return None;
+        }
+        let at = self.find_file(From::CWD, b"/dev/console", Last::Follow).ok()?;
+        let stat = self.files(|vfs, env, _| vfs.stat(env, at)).ok()?;
+        (stat.mode & 0o170_000 == 0o020_000 && stat.represents == CONSOLE).then_some(stat)
+    }
     fn shown(&mut self, place: Place) -> Result<Shown, Errno> {
         let stat = match place {
             Place::File(at) => self.files(|vfs, env, _| vfs.stat(env, at))?,
-            Place::Object(object) => {
-                let (seconds, nanoseconds) = self.k.mem.hw.realtime();
-                stat_of(object, Time { seconds: seconds as i64, nanoseconds })
-            }
+            Place::Object(object) => match self.console_file(object) {
+                Some(stat) => stat,
+                None => {
+                    let (seconds, nanoseconds) = self.k.mem.hw.realtime();
+                    stat_of(object, Time { seconds: seconds as i64, nanoseconds })
+                }
+            },
         };
         let user = self.user_namespace()?;
         Ok(Shown { stat, uid: user.map_from(stat.uid), gid: user.map_group_from(stat.gid) })

@@ -4,9 +4,10 @@ use super::{Failure, Next, Result, Shell, print};
 use crate::command::Command;
 use crate::console::{Attention, Bundles, Console, Waited, say};
 use alloc::string::String;
-use bailiwick_client::{Container, Process};
+use bailiwick_client::{CallError, Container, Process};
 use bailiwick_manifest::BUNDLES_PATH;
 use bailiwick_protocol::channel::Channel;
+use bailiwick_protocol::error::{ErrorReply, RefusalCode};
 use bailiwick_protocol::message::{DeleteMode, Events, Exec, Logs, Page, Request, Scope, Stdio, Waiting};
 use bailiwick_protocol::op::Op;
 
@@ -56,7 +57,13 @@ impl<C: Channel, B: Bundles<Directory = C::Directory>, A: Attention<C>> Shell<C,
     fn create(&self, id: &str, bundle: &str, stdio: Stdio) -> Result<Container<C>, C, B> {
         let directory = self.bundle(bundle)?;
         let path = alloc::format!("{BUNDLES_PATH}/{bundle}");
-        Ok(self.factory.create(id, &path, stdio, &directory)?)
+        self.factory.create(id, &path, stdio, &directory).map_err(|error| {
+            if stdio != Stdio::Terminal && wants_terminal(&error) {
+                Failure::NoTerminal { error, id: id.into(), bundle: bundle.into() }
+            } else {
+                error.into()
+            }
+        })
     }
 
     /// A container that cannot be started is removed again: after a failure nothing is left. One that has the terminal
@@ -217,6 +224,13 @@ impl<C: Channel, B: Bundles<Directory = C::Directory>, A: Attention<C>> Shell<C,
 }
 
 /// Whether a status is that of a success.
+/// Whether a creation was refused because the bundle wants a terminal.
+fn wants_terminal<E>(error: &CallError<E>) -> bool {
+    let CallError::Reply(ErrorReply::Refusal(refusal)) = error else { return false };
+    refusal.code == RefusalCode::BadValue
+        && refusal.detail.as_str().starts_with("config.json: process.terminal: true")
+}
+
 fn succeeded<E, B>(status: u8) -> core::result::Result<(), Failure<E, B>> {
     if status == 0 { Ok(()) } else { Err(Failure::Status(status)) }
 }

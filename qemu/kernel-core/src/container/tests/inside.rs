@@ -195,6 +195,31 @@ fn steps_out_of_place_are_refused() {
 }
 
 #[test]
+fn a_terminal_that_was_inherited_is_dev_console_to_whoever_asks_for_its_name() {
+    let mut w = World::new();
+    let mut plan = spec_plan(|_| {});
+    let null = position(&plan, |step| matches!(step, Step::Device(d) if d.path == "/dev/null"));
+    let Step::Device(mut console) = plan.create[null].clone() else { panic!() };
+    console.path = "/dev/console".to_string();
+    (console.major, console.minor) = (5, 1);
+    plan.create.insert(null, Step::Device(console));
+    let id = w.create_with(Stdio::Terminal);
+    w.steps(id, &plan.create).unwrap();
+    w.k.container_release(id).unwrap();
+    let pid = w.first(id);
+    // Device, inode, and what it represents, as fstat(2) and stat(2) tell them.
+    let name = w.text(pid, "/dev/console");
+    let to = name - 4096;
+    let [inherited, named] = [(5, 0), (4, name)].map(|(number, what)| {
+        assert_eq!(w.call(pid, number, [what, to, 0, 0]), 0);
+        let mut bytes = [0; 144];
+        w.k.with_memory(pid, |space, s| space.read(s, to, &mut bytes)).unwrap().unwrap();
+        (bytes[..16].to_vec(), bytes[40..48].to_vec())
+    });
+    assert_eq!(inherited, named);
+}
+
+#[test]
 fn a_terminal_is_given_to_one_container_at_a_time_and_only_with_the_console() {
     let mut w = World::new();
     let plan = spec_plan(|_| {});

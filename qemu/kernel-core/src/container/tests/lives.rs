@@ -37,6 +37,7 @@ fn what_runc_spec_writes_reaches_the_gate_runs_and_leaves_nothing() {
     assert_eq!(w.event(), Some(ContainerEvent::Output { which: Which::First }));
     assert_eq!(w.event(), Some(ContainerEvent::Exited { which: Which::First, exit: Told::Code(3) }));
     assert_eq!(w.event(), None);
+    assert_eq!(w.k.container_statistics(id).unwrap().pids, 0, "it has ended");
     let mut buffer = [0; 64];
     let read = w.k.container_output(id, Which::First, &mut buffer).unwrap();
     assert_eq!((&buffer[..read.len], read.lost), (&b"hello\n"[..], 0));
