@@ -10,8 +10,10 @@ use std::io::{self, Read, Write};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-/// How long anything may take that is waited for.
+/// How long anything may take that is waited for,
 const LIMIT: Duration = Duration::from_secs(180);
+/// and how long building what is booted may take.
+const BUILDING: Duration = Duration::from_secs(1800);
 
 /// A terminal on which `./qemu/run` runs.
 #[derive(Debug)]
@@ -22,13 +24,15 @@ pub struct Terminal {
     fresh: String,
     /// Everything that was shown.
     pub all: String,
+    /// The same as it came, line ends included.
+    pub bytes: Vec<u8>,
 }
 
 impl Terminal {
-    /// Runs `./qemu/run` with these arguments on a new terminal of 80 columns.
+    /// Runs `./qemu/run` with these arguments on a new terminal of 80 columns, until the machine boots.
     ///
     /// # Errors
-    /// There are no pseudo-terminals, or it cannot be run at all.
+    /// There are no pseudo-terminals, it cannot be run at all, or nothing can be built.
     pub fn run(arguments: &[&str]) -> io::Result<Terminal> {
         let keys = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)?;
         grantpt(&keys)?;
@@ -45,7 +49,10 @@ impl Terminal {
             .stdout(Stdio::from(end()?))
             .stderr(Stdio::from(end()?))
             .spawn()?;
-        Ok(Terminal { machine, keys: keys.into(), fresh: String::new(), all: String::new() })
+        let (fresh, all, bytes) = Default::default();
+        let mut terminal = Terminal { machine, keys: keys.into(), fresh, all, bytes };
+        terminal.until_within("qemu/run: booting", BUILDING)?;
+        Ok(terminal)
     }
 
     /// Types this.
@@ -61,7 +68,11 @@ impl Terminal {
     /// # Errors
     /// It was not shown in time, or the machine is off: then with everything that was shown.
     pub fn until(&mut self, text: &str) -> io::Result<String> {
-        let end = Instant::now() + LIMIT;
+        self.until_within(text, LIMIT)
+    }
+
+    fn until_within(&mut self, text: &str, limit: Duration) -> io::Result<String> {
+        let end = Instant::now() + limit;
         loop {
             if let Some((before, after)) = self.fresh.split_once(text) {
                 let before = before.to_owned();
@@ -78,7 +89,7 @@ impl Terminal {
     ///
     /// # Errors
     /// It stays on.
-    pub fn end(mut self) -> io::Result<(ExitStatus, String)> {
+    pub fn end(&mut self) -> io::Result<(ExitStatus, String)> {
         let end = Instant::now() + LIMIT;
         while self.more(end)? > 0 {}
         Ok((self.machine.wait()?, core::mem::take(&mut self.fresh)))
@@ -97,9 +108,11 @@ impl Terminal {
         let mut room = [0; 4096];
         // A terminal whose other end is closed gives EIO.
         let count = self.keys.read(&mut room).unwrap_or(0);
-        let text = String::from_utf8_lossy(room.get(..count).unwrap_or_default()).replace('\r', "");
+        let shown = room.get(..count).unwrap_or_default();
+        let text = String::from_utf8_lossy(shown).replace('\r', "");
         self.fresh += &text;
         self.all += &text;
+        self.bytes.extend_from_slice(shown);
         Ok(count)
     }
 }

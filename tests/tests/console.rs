@@ -102,6 +102,16 @@ fn a_person_edits_lines_interrupts_waits_uses_vi_in_a_container_and_powers_off()
     t.keys("poweroff\r").unwrap();
     let (status, rest) = t.end().unwrap();
     assert_eq!(status.code(), Some(0), "{rest}");
+    lines_end_alike(&t);
+}
+
+/// Every line, whoever wrote it, has come as the serial line carries it: with one CR before its LF.
+fn lines_end_alike(t: &Terminal) {
+    let lines: Vec<&[u8]> = t.bytes.split_inclusive(|byte| *byte == b'\n').collect();
+    for line in lines.iter().filter(|line| line.ends_with(b"\n")) {
+        let carriage_returns = line.iter().rev().skip(1).take_while(|byte| **byte == b'\r').count();
+        assert_eq!(carriage_returns, 1, "{:?}", String::from_utf8_lossy(line));
+    }
 }
 
 #[test]

@@ -1,4 +1,8 @@
-//! The serial console's input: a ring that keeps the oldest bytes when nobody reads.
+//! The serial console: a ring of input that keeps the oldest bytes when nobody reads, and lines as they go out.
+//!
+//! On the wire every line ends with CR LF, whoever wrote it. What native programs and the kernel write are lines that
+//! end with LF, and `write_lines` puts the CR before it; the line discipline of the containers' terminal does so
+//! itself where its program has not switched it off (`ONLCR`), and its bytes go out as they are.
 
 use crate::hw::Hw;
 use crate::ipc::NotificationId;
@@ -43,5 +47,18 @@ impl Console {
     /// Bytes dropped because nobody read in time.
     pub fn lost(&self) -> u64 {
         self.lost
+    }
+}
+
+/// Writes text whose lines end with LF.
+pub(crate) fn write_lines(hw: &mut impl Hw, text: &[u8]) {
+    for line in text.split_inclusive(|byte| *byte == b'\n') {
+        match line.strip_suffix(b"\n") {
+            Some(line) => {
+                hw.console_write(line);
+                hw.console_write(b"\r\n");
+            }
+            None => hw.console_write(line),
+        }
     }
 }

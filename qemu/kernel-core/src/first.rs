@@ -12,6 +12,7 @@
 //! Everything up to the end of the line are its arguments, divided by spaces. It runs as root in the machine's own
 //! namespaces, with no container around it, and the machine powers off with its status.
 
+use crate::console;
 use crate::cred::Credentials;
 use crate::hw::Hw;
 use crate::kernel::Kernel;
@@ -174,21 +175,13 @@ fn start<H: Hw>(k: &mut Kernel<H>, wish: Wish) -> Result<(ProcessId, Option<u32>
     Ok((process, output))
 }
 
-/// Writes what is in a ring of output to the console, with the carriage returns that a serial line wants.
+/// Writes what is in a ring of output to the console.
 fn show<H: Hw>(k: &mut Kernel<H>, output: u32) {
     let mut buffer = [0; 256];
     while let Some((count, _)) = linux::output(k, output).map(|ring| ring.read(&mut buffer))
         && count > 0
     {
-        for line in buffer.get(..count).unwrap_or_default().split_inclusive(|byte| *byte == b'\n') {
-            match line.strip_suffix(b"\n") {
-                Some(text) => {
-                    k.mem.hw.console_write(text);
-                    k.mem.hw.console_write(b"\r\n");
-                }
-                None => k.mem.hw.console_write(line),
-            }
-        }
+        console::write_lines(&mut k.mem.hw, buffer.get(..count).unwrap_or_default());
     }
 }
 

@@ -92,7 +92,7 @@ pub trait Hw {
     fn random(&mut self) -> u64;
     /// Bytes left in the kernel's own heap: calls that make objects are refused when it gets low.
     fn heap_free(&self) -> usize;
-    /// Writes to the serial console.
+    /// Writes these bytes to the serial console, as they are.
     fn console_write(&mut self, bytes: &[u8]);
     /// Takes a received byte from the serial console.
     fn console_read(&mut self) -> Option<u8>;

@@ -5,7 +5,7 @@ use crate::image::Terminal;
 use anyhow::{Context, Result, bail};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
-use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
+use rustix::termios::{OptionalActions, OutputModes, Termios, tcgetattr, tcsetattr};
 use std::io;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -96,21 +96,32 @@ pub fn command(args: &Args, boot: Boot<'_>, terminal: Terminal) -> Command {
     qemu
 }
 
+/// Has the terminal show bytes as they come, and gives the state it had: lines of a serial console end with CR LF, and
+/// with a CR of the terminal's own there would be two. QEMU, which changes the rest, leaves this as it finds it.
+fn take_terminal() -> Option<Termios> {
+    let saved = tcgetattr(io::stdin()).ok()?;
+    let mut taken = saved.clone();
+    taken.output_modes.remove(OutputModes::ONLCR);
+    tcsetattr(io::stdin(), OptionalActions::Drain, &taken).ok()?;
+    Some(saved)
+}
+
 /// Boots and waits for the end, at most `limit`. A terminal is given back in the state it had.
 ///
 /// # Errors
 /// QEMU is not installed.
 pub fn run(mut qemu: Command, terminal: Terminal, limit: Duration) -> Result<Outcome> {
     let saved = match terminal {
-        Terminal::Present => tcgetattr(io::stdin()).ok(),
+        Terminal::Present => take_terminal(),
         Terminal::Absent => {
             qemu.stdin(Stdio::null());
             None
         }
     };
-    let mut child =
-        qemu.spawn().context("cannot run qemu-system-x86_64: install qemu-system-x86 (./qemu/run does)")?;
-    let ended = wait(&mut child, limit);
+    let ended = qemu
+        .spawn()
+        .context("cannot run qemu-system-x86_64: install qemu-system-x86 (./qemu/run does)")
+        .and_then(|mut child| wait(&mut child, limit));
     if let Some(saved) = saved {
         let _ = tcsetattr(io::stdin(), OptionalActions::Drain, &saved);
     }

@@ -2,6 +2,7 @@
 
 use super::call::{Call, NOTHING, Outcome, Stop};
 use crate::cap::Object;
+use crate::console;
 use crate::group::{Limits, NAME_MAX};
 use crate::hw::Hw;
 use crate::thread::Channel;
@@ -31,7 +32,7 @@ impl<H: Hw> Call<'_, H> {
     pub(super) fn console_write(&mut self) -> Outcome {
         self.object(0, Kind::Console, Rights::WRITE)?;
         let text = self.text_at(self.arg(1), self.length(2).min(WRITE_MAX), WRITE_MAX)?;
-        self.k.mem.hw.console_write(&text);
+        console::write_lines(&mut self.k.mem.hw, &text);
         Ok([text.len() as u64, 0, 0])
     }
     pub(super) fn console_read(&mut self) -> Outcome {

@@ -316,7 +316,7 @@ fn console_clock_and_group_do_what_their_rights_allow() {
     let (at, length) = text(&mut w, init, "a line\n");
     let console = Handle::first(slot::CONSOLE).0;
     assert_eq!(gave(w.call(init.thread, Call::ConsoleWrite, [console, at, length, 0, 0, 0])), 7);
-    assert_eq!(w.k.mem.hw.console, b"a line\n");
+    assert_eq!(w.k.mem.hw.console, b"a line\r\n");
     let mute = gave(w.call(init.thread, Call::Derive, [console, 2, 0, 0, 0, 0]));
     let refused = w.call(init.thread, Call::ConsoleWrite, [mute, at, length, 0, 0, 0]);
     assert_eq!(back(refused), code(Error::DENIED));
