@@ -323,6 +323,14 @@ impl<C: Channel> Container<C> {
     pub fn statistics(&self) -> Result<Statistics, CallError<C::Error>> {
         call(&self.channel, Request::Statistics, None, &mut ReplyBuffer::default())
     }
+    /// Changes limits: `resources` is JSON as `linux.resources` of a `config.json`. All of it is done or none.
+    ///
+    /// # Errors
+    /// [`CallError`]; a refusal names the place in the JSON or the kind of quota, a kernel fault the limit that the
+    /// kernel does not take, such as one of memory below what is in use.
+    pub fn update(&self, resources: &str) -> Result<(), CallError<C::Error>> {
+        done(&self.channel, Request::Update(Update { resources }))
+    }
     /// One page of the processes inside.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! The trait, with a promise for each verb, and what it speaks of.
 
-use crate::plan::{Features, Plan, ProcessPlan};
+use crate::plan::{Features, Plan, ProcessPlan, Resources};
 use alloc::string::String;
 use alloc::vec::Vec;
 use bailiwick_protocol::error::{Detail, Errno, KernelFault};
@@ -194,6 +194,14 @@ pub trait KernelGlue {
 
     /// Lets them go on. Called twice: the same.
     fn thaw(&mut self, key: ContainerKey) -> Result<(), Errno>;
+
+    /// Makes these the container's limits, all of them or none; what is not named is unlimited, or the kernel's default,
+    /// but pinning, which stays. Possible as long as the container is there, frozen or not. A limit of memory below what
+    /// is in use and cannot be reclaimed is `EBUSY`; one of processes below those there are only stops further ones.
+    ///
+    /// # Errors
+    /// [`StepFault`] names the limit that was not taken; everything is as before then.
+    fn update(&mut self, key: ContainerKey, resources: &Resources) -> Result<(), StepFault>;
 
     /// What the container has used and uses.
     fn statistics(&mut self, key: ContainerKey) -> Result<Statistics, Errno>;

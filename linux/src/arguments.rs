@@ -87,6 +87,42 @@ pub(crate) struct Exec {
     pub(crate) args: Vec<String>,
 }
 
+#[derive(Args)]
+pub(crate) struct Update {
+    /// File with limits as `linux.resources` of a config.json has them, `-` for standard input; instead of options.
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) resources: Option<PathBuf>,
+    /// Bytes of memory; -1 for no limit.
+    #[arg(long, allow_hyphen_values = true, conflicts_with = "resources")]
+    pub(crate) memory: Option<String>,
+    /// Bytes of memory that are reclaimed last.
+    #[arg(long, allow_hyphen_values = true, conflicts_with = "resources")]
+    pub(crate) memory_reservation: Option<String>,
+    /// Bytes of memory and swap together; -1 for no limit.
+    #[arg(long, allow_hyphen_values = true, conflicts_with = "resources")]
+    pub(crate) memory_swap: Option<String>,
+    /// Microseconds of a CPU's time in each period; -1 for no limit.
+    #[arg(long, allow_hyphen_values = true, conflicts_with = "resources")]
+    pub(crate) cpu_quota: Option<i64>,
+    /// Microseconds of a period.
+    #[arg(long, conflicts_with = "resources")]
+    pub(crate) cpu_period: Option<u64>,
+    /// Share of CPU time, relative to others: 2 to 262144.
+    #[arg(long, visible_alias = "cpu-shares", conflicts_with = "resources")]
+    pub(crate) cpu_share: Option<u64>,
+    /// CPUs to run on, such as 0-2,4.
+    #[arg(long, conflicts_with = "resources")]
+    pub(crate) cpuset_cpus: Option<String>,
+    /// Memory nodes to use.
+    #[arg(long, conflicts_with = "resources")]
+    pub(crate) cpuset_mems: Option<String>,
+    /// Processes; -1 for no limit.
+    #[arg(long, allow_hyphen_values = true, conflicts_with = "resources")]
+    pub(crate) pids_limit: Option<i64>,
+    /// The container's id.
+    pub(crate) id: String,
+}
+
 #[derive(Subcommand)]
 pub(crate) enum Command {
     /// Say whether a bundle's config.json follows the OCI runtime specification.
@@ -153,6 +189,8 @@ pub(crate) enum Command {
         /// The container's id.
         id: String,
     },
+    /// Change limits of a container. What is not named, and what is named as 0, stays as it is.
+    Update(Update),
     /// Wait until the program has ended; its status is printed and is this command's.
     Wait {
         /// The container's id.

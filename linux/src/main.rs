@@ -42,6 +42,7 @@ fn carry_out(global: &Global, command: Command) -> Result<u8, Failure> {
         Command::Kill { id, signal, all } => command::kill(root, &id, &signal, all)?,
         Command::Pause { id } => command::pause(root, &id)?,
         Command::Resume { id } => command::resume(root, &id)?,
+        Command::Update(update) => command::update(root, &update)?,
         Command::Wait { id } => return command::wait(root, &id),
         Command::Delete { id, force } => command::delete(root, &id, force)?,
         Command::StandIn => return command::stand_in(),

@@ -322,3 +322,39 @@ fn bytes_that_are_no_frames_do_not_disturb_a_monitor() {
     drop(many);
     assert_eq!(home.status(&id), "running");
 }
+
+/// What one file of a container's control groups says.
+fn limit_of(id: &str, file: &str) -> String {
+    let found = groups(id).into_iter().map(|group| group.join(file)).find(|path| path.exists());
+    fs::read_to_string(found.unwrap()).unwrap().trim().to_owned()
+}
+
+#[test]
+fn limits_are_changed_by_options_and_by_a_document_and_nothing_changes_if_one_is_refused() {
+    let (home, bundle) = (Home::new(), script(READY));
+    let id = home.id("update");
+    home.start(&bundle, &id).next();
+    let memory = || limit_of(&id, "memory.limit_in_bytes");
+    let options = ["--memory", "64m", "--cpu-period", "50000", "--cpu-quota", "25000", "--cpu-shares", "512"];
+    home.ok(&[&["update"], &options[..], &["--pids-limit", "20", &id]].concat());
+    let shown =
+        ["cpu.cfs_period_us", "cpu.cfs_quota_us", "cpu.shares", "pids.max"].map(|file| limit_of(&id, file));
+    assert_eq!((memory().as_str(), shown), ("67108864", ["50000", "25000", "512", "20"].map(String::from)));
+    let document = home.root().join("../limits.json");
+    fs::write(
+        &document,
+        r#"{ "memory": { "limit": 33554432 }, "pids": { "limit": -1 }, "cpu": { "quota": 0 } }"#,
+    )
+    .unwrap();
+    home.ok(&["update", "--resources", path(&document), &id]);
+    assert_eq!((memory().as_str(), limit_of(&id, "pids.max").as_str()), ("33554432", "max"));
+    let refused = home.refused(&["update", "--memory", "4096", "--pids-limit", "5", &id]);
+    assert!(refused.contains("memory.limit_in_bytes") && refused.contains("EBUSY"), "{refused}");
+    assert_eq!((memory().as_str(), limit_of(&id, "pids.max").as_str()), ("33554432", "max"));
+    let refused = home.refused(&["update", "--cpu-quota", "7", &id]);
+    assert!(refused.contains("resources.json: cpu.quota: 7 is not from 1000"), "{refused}");
+    assert!(home.refused(&["update", "--memory", "much", &id]).contains("--memory: much: "));
+    home.ok(&["kill", &id, "KILL"]);
+    home.ends_with(&id, 137);
+    assert!(home.refused(&["update", "--memory", "64m", &id]).contains("stopped"));
+}

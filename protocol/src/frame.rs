@@ -183,6 +183,7 @@ impl Request<'_> {
             Request::Processes(_) => Op::Processes,
             Request::Delete(_) => Op::Delete,
             Request::PivotRoot => Op::PivotRoot,
+            Request::Update(_) => Op::Update,
             Request::Events(_) => Op::Events,
         }
     }
@@ -212,6 +213,7 @@ impl Request<'_> {
             Request::Exec(v) => out.put(op, tag, v),
             Request::Logs(v) => out.put(op, tag, v),
             Request::Delete(v) => out.put(op, tag, v),
+            Request::Update(v) => out.put(op, tag, v),
             Request::Events(v) => out.put(op, tag, v),
             _ => out.put(op, tag, &()),
         }
@@ -252,6 +254,7 @@ impl Request<'_> {
             Op::Processes => Request::Processes(body(bytes)?),
             Op::Delete => Request::Delete(body(bytes)?),
             Op::PivotRoot => empty(bytes, Request::PivotRoot)?,
+            Op::Update => Request::Update(body(bytes)?),
             Op::Events => Request::Events(body(bytes)?),
         };
         Ok((tag, request))

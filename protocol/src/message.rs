@@ -372,6 +372,8 @@ pub struct Statistics {
     pub memory_limit: Option<u64>,
     /// CPU time used by all processes that ever were inside.
     pub cpu: Nanos,
+    /// Thousandths of a CPU's time they may use, rounded up; none if unlimited.
+    pub cpu_limit: Option<u64>,
     /// Processes inside now.
     pub pids: u32,
     /// The limit; none if unlimited.
@@ -457,6 +459,14 @@ pub struct PivotRootReply<'a> {
     pub old: &'a str,
     /// The directory that became the root, seen from the old one.
     pub new: &'a str,
+}
+
+/// `Update`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Update<'a> {
+    /// `linux.resources` of a `config.json` (config-linux.md "Control groups"): memory, cpu and pids. What is not there,
+    /// and an amount of CPU time that is 0, stays as it is; -1 takes a limit away.
+    pub resources: &'a str,
 }
 
 /// `Events`.
@@ -545,6 +555,7 @@ pub enum Request<'a> {
     Processes(Page),
     Delete(Delete),
     PivotRoot,
+    Update(Update<'a>),
     Events(Events),
 }
 

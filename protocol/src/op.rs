@@ -132,9 +132,11 @@ operations! {
     Delete = 43, Container, Rights::DELETE;
     /// The pair that `pivot_root` exchanged.
     PivotRoot = 44, Container, Rights::INSPECT;
+    /// Other limits of memory, CPU time and processes.
+    Update = 45, Container, Rights::UPDATE;
     /// What has happened to the container, or to all containers below the factory, from a cursor on.
     Events = 47, Watched, Rights::OBSERVE;
 }
 
 /// Numbers kept free for operations that are designed but not built, so that nothing else takes them.
-pub const RESERVED: &[(u16, &str)] = &[(45, "Update"), (46, "Attach"), (48, "Grant")];
+pub const RESERVED: &[(u16, &str)] = &[(46, "Attach"), (48, "Grant")];

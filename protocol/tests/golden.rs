@@ -64,6 +64,7 @@ fn requests() -> Vec<(Request<'static>, &'static str)> {
         (Request::Processes(Page { from: 0 }), "2a00010200"),
         (Request::Delete(Delete { mode: DeleteMode::Force }), "2b00010201"),
         (Request::PivotRoot, "2c000102"),
+        (Request::Update(Update { resources: "{}" }), "2d000102027b7d"),
         (Request::Events(Events { cursor: Some(300), waiting: Waiting::Yes }), "2f00010201ac0201"),
     ]
 }
@@ -173,7 +174,13 @@ fn replies() -> Vec<(Reply<'static>, &'static str)> {
         lifetime: Some(Nanos(300)),
         uses: None,
     };
-    let statistics = Statistics { memory: 4096, memory_limit: Some(8192), pids: 1, ..Statistics::default() };
+    let statistics = Statistics {
+        memory: 4096,
+        memory_limit: Some(8192),
+        cpu_limit: Some(500),
+        pids: 1,
+        ..Statistics::default()
+    };
     let used = Amounts { containers: 1, memory: 300, ..Amounts::NONE };
     vec![
         (Reply::Done, "00000102"),
@@ -195,7 +202,7 @@ fn replies() -> Vec<(Reply<'static>, &'static str)> {
         (Reply::Exec(ExecReply { pid: 7 }), "0000010207"),
         (Reply::Exit(Exit::OutOfMemory), "0000010202"),
         (Reply::Logs(LogsReply { next: 2, lost: 0, end: true, bytes: b"hi" }), "00000102020001026869"),
-        (Reply::Statistics(statistics), "00000102802000018040000100 0000"),
+        (Reply::Statistics(statistics), "00000102 8020 00 018040 00 01f403 01 00 00 00"),
         (Reply::Processes(Box::leak(Box::new(processes))), "000001020107010100"),
         (
             Reply::Events(Box::leak(Box::new(events()))),

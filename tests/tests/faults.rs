@@ -132,12 +132,15 @@ fn a_plan_that_cannot_be_read_changes_nothing() {
 fn an_operation_that_fails_at_any_step_changes_nothing_and_can_be_repeated() {
     let start = Request::Start;
     let signal = Request::Signal(Signal { signal: 15, scope: Scope::All });
-    let cases: [(&[Request<'_>], Request<'_>); 6] = [
+    let update =
+        Update { resources: r#"{"pids":{"limit":9},"cpu":{"quota":5000},"memory":{"limit":90000000}}"# };
+    let cases: [(&[Request<'_>], Request<'_>); 7] = [
         (&[start], Request::Pause),
         (&[start, Request::Pause], Request::Resume),
         (&[start], Request::Statistics),
         (&[start], Request::Processes(Page { from: 0 })),
         (&[start], signal),
+        (&[start], Request::Update(update)),
         (&[start], Request::Exec(EXEC)),
     ];
     for (before, request) in cases {

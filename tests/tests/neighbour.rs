@@ -116,6 +116,7 @@ fn step(n: usize, handles: &[GrantHandle]) -> (usize, Request<'static>) {
         26 => Request::PivotRoot,
         27 => Request::Annotation(Annotation { index: 0 }),
         28 if n.is_multiple_of(2) => Request::Drop,
+        29 => Request::Update(Update { resources: r#"{"memory":{"limit":50000000},"pids":{"limit":9}}"# }),
         _ => Request::Hello(Hello { version_min: 1, version_max: 1 }),
     };
     (n * 7 % 23, request)

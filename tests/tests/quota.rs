@@ -103,6 +103,66 @@ fn a_container_without_a_limit_of_which_there_is_a_quota_is_refused_by_its_name(
     assert!(desk.everything() == before);
 }
 
+fn update(desk: &mut Desk, on: Badge, resources: &str) -> Result<(), ErrorReply> {
+    let answer = desk.call(on, &Request::Update(Update { resources }), None).map(drop);
+    desk.manager.audit().unwrap();
+    answer
+}
+
+#[test]
+fn new_limits_are_charged_by_their_difference_to_every_ancestor() {
+    let mut desk = Desk::prompt();
+    let root = desk.root;
+    let quota = Quota { memory: Some(200 * MIB), processes: Some(30), cpu: Some(2000), ..Quota::UNBOUNDED };
+    let above = tenant(&mut desk, root, quota);
+    let below = tenant(&mut desk, above, Quota { memory: Some(128 * MIB), ..Quota::UNBOUNDED });
+    let web = create(&mut desk, below, "web", &small()).unwrap();
+    let used = |desk: &mut Desk| {
+        [root, above, below]
+            .map(|on| usage(desk, on).used)
+            .map(|used| (used.memory / MIB, used.processes, used.cpu))
+    };
+    let statistics = |desk: &mut Desk| -> Statistics {
+        desk.call(web, &Request::Statistics, None).unwrap().read().unwrap()
+    };
+    update(&mut desk, web, r#"{"memory":{"limit":134217728},"cpu":{"quota":150000}}"#).unwrap();
+    assert_eq!(used(&mut desk), [(128, 10, 1500); 3]);
+    let shown = statistics(&mut desk);
+    assert_eq!(
+        (shown.memory_limit, shown.pids_limit, shown.cpu_limit),
+        (Some(128 * MIB), Some(10), Some(1500))
+    );
+    desk.call(web, &Request::Start, None).unwrap();
+    update(&mut desk, web, r#"{"memory":{"limit":33554432},"pids":{"limit":30}}"#).unwrap();
+    assert_eq!(used(&mut desk), [(32, 30, 1500); 3]);
+    let everything = desk.everything();
+    let more = r#"{"memory":{"limit":134217729}}"#;
+    let error = update(&mut desk, web, more).unwrap_err().to_string();
+    assert!(error.contains(&format!("{} left, {} asked for", 96 * MIB, 96 * MIB + 1)), "{error}");
+    // What is used up above is not the tenant's to know in numbers.
+    let error = update(&mut desk, web, r#"{"cpu":{"quota":200001}}"#).unwrap_err().to_string();
+    assert!(error.starts_with("thousandths of a CPU: 1500 of 2000 used"), "{error}");
+    for (text, start) in [
+        (
+            r#"{"memory":{"limit":-1}}"#,
+            "resources.json: memory.limit: is unlimited, and the factory has a quota",
+        ),
+        (r#"{"memory":{"limit":-5}}"#, "resources.json: memory.limit: -5 is negative"),
+        (r#"{"memory":{"limit":"5"}}"#, "resources.json: memory.limit: \"5\" is not an integer"),
+        (r#"{"devices":[{"allow":true}]}"#, "resources.json: devices: "),
+        (r#"{"blockIO":{"weight":10}}"#, "resources.json: blockIO"),
+        (r#"{"#, "resources.json: "),
+        (r#"{"memory":{"limit":4096,"checkBeforeUpdate":true}}"#, "resources.json: memory.limit: "),
+        (r#"{"memory":{"limit":4096}}"#, "limit memory: more than that is in use"),
+    ] {
+        let error = update(&mut desk, web, text).unwrap_err().to_string();
+        assert!(error.starts_with(start), "{text}: {error}");
+        assert!(desk.everything() == everything, "{text}");
+    }
+    desk.call(web, &Request::Delete(Delete { mode: DeleteMode::Force }), None).unwrap();
+    assert_eq!(used(&mut desk), [(0, 0, 0); 3]);
+}
+
 #[test]
 fn calls_that_wait_and_logs_are_counted_and_given_back_when_they_end() {
     let mut desk = Desk::prompt();

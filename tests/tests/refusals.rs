@@ -15,6 +15,7 @@ use bailiwick_tests::desk::{Desk, bundle, config, few};
 
 const CREATE: Create<'_> = Create { id: "other", bundle: "/b", stdio: Stdio::Log };
 const EXEC: Exec<'_> = Exec { args: "true\0", env: "", cwd: None, user: None, stdio: Stdio::Log };
+const UPDATE: Update<'_> = Update { resources: r#"{"pids":{"limit":20}}"# };
 
 /// A request of each operation that nothing is wrong with.
 fn sample(op: Op) -> Request<'static> {
@@ -48,6 +49,7 @@ fn sample(op: Op) -> Request<'static> {
         Op::Processes => Request::Processes(Page { from: 0 }),
         Op::Delete => Request::Delete(Delete { mode: DeleteMode::Force }),
         Op::PivotRoot => Request::PivotRoot,
+        Op::Update => Request::Update(UPDATE),
         Op::Events => Request::Events(Events { cursor: None, waiting: Waiting::No }),
     }
 }
@@ -243,7 +245,7 @@ fn an_operation_is_refused_by_every_kind_of_object_that_does_not_understand_it()
             }
         }
     }
-    assert_eq!(count, 7 * 2 + 10 * 2 + 3 + 1, "a row of the table of operations has changed");
+    assert_eq!(count, 7 * 2 + 11 * 2 + 3 + 1, "a row of the table of operations has changed");
 }
 
 #[test]
@@ -296,6 +298,10 @@ fn expected(request: &Request<'_>, at: At) -> Option<RefusalCode> {
         },
         Request::Delete(_) => (at == At::Deleting).then_some(R::Busy),
         Request::PivotRoot => (at == At::Creating).then_some(R::State),
+        Request::Update(_) => match at {
+            At::Stopped => Some(R::State),
+            _ => moving.then_some(R::Busy),
+        },
         _ => None,
     }
 }

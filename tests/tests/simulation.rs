@@ -27,6 +27,14 @@ const REMEMBERED: usize = 40;
 /// Most capabilities that a client keeps.
 const HOLDS: usize = 12;
 const IDS: [&str; 8] = ["web", "db", "cache", "job", "a", "b", "c", "d"];
+/// Limits that containers are given later: good ones, too much for a tenant, what takes a limit away, and no limits.
+const UPDATES: [&str; 5] = [
+    r#"{"memory":{"limit":67108864},"pids":{"limit":9}}"#,
+    r#"{"memory":{"limit":9007199254740992},"cpu":{"quota":900000000}}"#,
+    r#"{"memory":{"limit":-1},"cpu":{"quota":-1},"pids":{"limit":-1}}"#,
+    r#"{"memory":{"limit":4096},"pids":{"limit":1}}"#,
+    "limits",
+];
 
 struct Random(u64);
 
@@ -321,6 +329,10 @@ impl World {
                 Request::Delete(Delete { mode })
             }
             Op::PivotRoot => Request::PivotRoot,
+            Op::Update => {
+                let resources = *random.pick(&UPDATES);
+                Request::Update(Update { resources })
+            }
             Op::Events => {
                 let cursor = random.once_in(2).then(|| random.below(20) as u64);
                 Request::Events(Events { cursor, waiting })

@@ -1,11 +1,12 @@
-//! Promises of resource groups and `statistics`.
+//! Promises of resource groups, `update` and `statistics`.
 
 use super::context::{Context, failed, replace};
 use super::{Case, Fixture, Row};
-use crate::glue::{Event, KernelGlue, ProcessKey};
+use crate::glue::{ContainerKey, Event, ExecKey, KernelGlue, ProcessKey};
 use crate::plan::{Feature, Plan, Resources, Step};
 use alloc::string::ToString;
 use alloc::vec::Vec;
+use bailiwick_protocol::error::Errno;
 use bailiwick_protocol::message::Exit;
 
 /// The memory limit the cases use, in bytes: enough for a shell.
@@ -19,6 +20,9 @@ pub(super) fn cases<F: Fixture>() -> Vec<Row<F>> {
         ("CPU time never goes back", cpu),
         ("a process beyond the memory limit is killed, and its neighbour lives", memory),
         ("statistics of an unknown container fail", unknown),
+        ("new limits are what statistics tell from then on, at the gate, running and frozen", updated),
+        ("a limit of memory that came later binds as one from the beginning", memory_later),
+        ("limits of which one is refused stay as they were, all of them", all_or_nothing),
     ])
 }
 
@@ -88,5 +92,80 @@ fn memory<F: Fixture>(c: &mut Context<'_, F>) -> Case {
 fn unknown<F: Fixture>(c: &mut Context<'_, F>) -> Case {
     let key = c.key();
     ensure!(c.glue().statistics(key).is_err(), "no container, no error");
+    Ok(())
+}
+
+fn updated<F: Fixture>(c: &mut Context<'_, F>) -> Case {
+    c.needs(Feature::MEMORY | Feature::PIDS | Feature::CPU, "limits of memory, processes and CPU time")?;
+    let key = c.key();
+    let mut plan = c.plan(&["/bin/sleep", "1000"]);
+    let first = Resources { memory: Some(LIMIT), pids: Some(10), ..Resources::default() };
+    limit(&mut plan, first.clone());
+    c.prepare(key, &plan)?;
+    let half = Resources { cpu_quota: Some(25_000), cpu_period: Some(50_000), ..first };
+    shows(c, key, half.clone(), 500)?;
+    c.release(key)?;
+    let more = Resources { memory: Some(2 * LIMIT), pids: Some(4), ..half.clone() };
+    shows(c, key, more, 500)?;
+    ensure_eq!(c.glue().freeze(key), Ok(()), "freeze");
+    let less =
+        Resources { cpu_quota: Some(10_000), cpu_period: Some(100_000), pids: Some(3), ..half.clone() };
+    shows(c, key, less, 100)?;
+    ensure_eq!(c.glue().thaw(key), Ok(()), "thaw");
+    let none = c.glue().update(key, &Resources { memory: Some(LIMIT), ..Resources::default() });
+    ensure_eq!(none, Ok(()), "taking limits away");
+    let Ok(statistics) = c.glue().statistics(key) else { return failed("statistics") };
+    let left = (statistics.memory_limit, statistics.pids_limit, statistics.cpu_limit);
+    ensure_eq!(left, (Some(LIMIT), None, None), "what is left of the limits");
+    let unknown = c.key();
+    ensure!(c.glue().update(unknown, &half).is_err(), "no container, no error");
+    Ok(())
+}
+
+/// Sets these limits and looks whether they are there.
+fn shows<F: Fixture>(c: &mut Context<'_, F>, key: ContainerKey, resources: Resources, cpu: u64) -> Case {
+    let set = c.glue().update(key, &resources);
+    ensure!(set.is_ok(), "limits {resources:?}: {set:?}");
+    let Ok(statistics) = c.glue().statistics(key) else { return failed("statistics") };
+    let shown = (statistics.memory_limit, statistics.pids_limit, statistics.cpu_limit);
+    ensure_eq!(shown, (resources.memory, resources.pids, Some(cpu)), "the limits");
+    Ok(())
+}
+
+fn memory_later<F: Fixture>(c: &mut Context<'_, F>) -> Case {
+    c.needs(Feature::MEMORY, "memory limits")?;
+    let (key, _) = c.start(&["/bin/sleep", "1000"])?;
+    let swap = c.glue().features().features.contains(Feature::SWAP).then_some(LIMIT);
+    let limits = Resources { memory: Some(LIMIT), memory_swap: swap, ..Resources::default() };
+    ensure_eq!(c.glue().update(key, &limits), Ok(()), "the limit");
+    c.execute(key, 1, &["/bin/sh", "-c", HOG])?;
+    ensure_eq!(c.exit(ProcessKey::Exec(key, ExecKey(1)))?, Exit::OutOfMemory, "the end");
+    let Ok(statistics) = c.glue().statistics(key) else { return failed("statistics") };
+    ensure!(statistics.oom_kills >= 1, "out-of-memory kills: {}", statistics.oom_kills);
+    Ok(())
+}
+
+fn all_or_nothing<F: Fixture>(c: &mut Context<'_, F>) -> Case {
+    c.needs(Feature::MEMORY | Feature::PIDS | Feature::CPU, "limits of memory, processes and CPU time")?;
+    let key = c.key();
+    let mut plan = c.plan(&["/bin/sleep", "1000"]);
+    let first = Resources {
+        memory: Some(LIMIT),
+        pids: Some(10),
+        cpu_quota: Some(50_000),
+        cpu_period: Some(100_000),
+        ..Resources::default()
+    };
+    limit(&mut plan, first.clone());
+    c.prepare(key, &plan)?;
+    c.release(key)?;
+    let too_small = Resources { memory: Some(4096), pids: Some(7), cpu_quota: Some(20_000), ..first };
+    match c.glue().update(key, &too_small) {
+        Err(fault) => ensure_eq!(fault.errno, Errno::EBUSY, "the refusal"),
+        Ok(()) => return failed("a process fits a page"),
+    }
+    let Ok(statistics) = c.glue().statistics(key) else { return failed("statistics") };
+    let shown = (statistics.memory_limit, statistics.pids_limit, statistics.cpu_limit);
+    ensure_eq!(shown, (Some(LIMIT), Some(10), Some(500)), "the limits");
     Ok(())
 }

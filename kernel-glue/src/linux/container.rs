@@ -4,7 +4,7 @@ use super::cgroup::Group;
 use super::hooks::Running;
 use super::watch::Token;
 use crate::glue::ExecKey;
-use crate::plan::Plan;
+use crate::plan::{Plan, Resources};
 use alloc::collections::BTreeMap;
 use bailiwick_protocol::message::Exit;
 use rustix::fd::OwnedFd;
@@ -56,6 +56,8 @@ pub(super) struct ActiveHook {
 #[derive(Debug)]
 pub(super) struct Container {
     pub(super) plan: Plan,
+    /// What its group is limited to: the plan's limits, until they are changed.
+    pub(super) limits: Resources,
     pub(super) phase: Phase,
     pub(super) group: Option<Group>,
     pub(super) control: Option<(OwnedFd, Token)>,

@@ -42,7 +42,7 @@ use crate::glue::{
     BundleError, ContainerKey, Event, ExecKey, KernelGlue, OutputRead, Pid, Prepared, ProcessKey, Progress,
     StepFault,
 };
-use crate::plan::{Features, Plan, ProcessPlan};
+use crate::plan::{Features, Plan, ProcessPlan, Resources};
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::format;
 use alloc::string::String;
@@ -196,6 +196,7 @@ impl Linux {
             key,
             Container {
                 plan: plan.clone(),
+                limits: plan.resources().clone(),
                 phase: Phase::Preparing,
                 group,
                 control: Some((launched.control, token)),
@@ -412,6 +413,15 @@ impl KernelGlue for Linux {
 
     fn thaw(&mut self, key: ContainerKey) -> Result<(), Errno> {
         self.group(key)?.set_frozen(Frozen::No).map_err(|fault| fault.errno)
+    }
+
+    fn update(&mut self, key: ContainerKey, resources: &Resources) -> Result<(), StepFault> {
+        let fault = |errno| Fault::new(errno, "change the limits");
+        let container = self.containers.get_mut(&key).ok_or_else(|| fault(Errno::ESRCH))?;
+        let group = container.group.as_ref().ok_or_else(|| fault(Errno::EOPNOTSUPP))?;
+        limits::update(group, &container.limits, resources)?;
+        container.limits = resources.clone();
+        Ok(())
     }
 
     fn statistics(&mut self, key: ContainerKey) -> Result<Statistics, Errno> {

@@ -8,7 +8,7 @@ use crate::glue::{
     StepFault,
 };
 use crate::own_kernel::FEATURES;
-use crate::plan::{Features, Plan, ProcessPlan};
+use crate::plan::{Features, Plan, ProcessPlan, Resources};
 use alloc::collections::BTreeMap;
 use alloc::string::ToString;
 use alloc::vec::Vec;
@@ -228,6 +228,19 @@ impl KernelGlue for Metal {
 
     fn thaw(&mut self, key: ContainerKey) -> Result<(), Errno> {
         sys::container(Call::ContainerThaw, self.handle(key)?).map_err(errno)
+    }
+
+    fn update(&mut self, key: ContainerKey, resources: &Resources) -> Result<(), StepFault> {
+        let fault = |errno| StepFault { step: None, errno, what: "change the limits".to_string() };
+        let encoded = postcard::to_allocvec(resources).map_err(|_| fault(Errno::ENOMEM))?;
+        let handle = self.handle(key).map_err(fault)?;
+        sys::container_update(handle, &encoded).map_err(|error| match errno(error) {
+            Errno::EBUSY => {
+                let what = "limit memory: more than that is in use, and nothing can be reclaimed".to_string();
+                StepFault { step: None, errno: Errno::EBUSY, what }
+            }
+            other => fault(other),
+        })
     }
 
     fn statistics(&mut self, key: ContainerKey) -> Result<Statistics, Errno> {

@@ -280,6 +280,13 @@ pub(super) fn container(which: Call, container: Handle) -> Result<(), Error> {
     unsafe { call(which, &[container.0]) }.map(drop)
 }
 
+/// Other limits: the `Resources` in postcard.
+pub(super) fn container_update(container: Handle, resources: &[u8]) -> Result<(), Error> {
+    let args = [container.0, address(resources), length(resources)];
+    // SAFETY: the kernel reads the resources.
+    unsafe { call(Call::ContainerUpdate, &args) }.map(drop)
+}
+
 /// The container's use, in postcard.
 pub(super) fn container_statistics(container: Handle, room: &mut [u8]) -> Result<usize, Error> {
     let args = [container.0, room.as_mut_ptr() as u64, length(room)];

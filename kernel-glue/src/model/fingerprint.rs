@@ -24,6 +24,8 @@ impl Model {
                 continue;
             };
             (container.gate as u8, container.motion as u8, container.pivot_known()).hash(out);
+            let limits = &container.resources;
+            (limits.memory, limits.pids, limits.cpu_thousandths()).hash(out);
             if let Some(job) = &container.job {
                 (job.due.0.saturating_sub(self.clock.0)).hash(out);
                 job.place().hash(out);

@@ -9,7 +9,7 @@ use crate::glue::{
     BundleError, ContainerKey, Event, ExecKey, KernelGlue, OutputRead, Pid, Prepared, ProcessKey, Progress,
     StepFault,
 };
-use crate::plan::{Features, Namespace, Plan, ProcessPlan};
+use crate::plan::{Features, Namespace, Plan, ProcessPlan, Resources};
 use alloc::string::ToString;
 use alloc::vec::Vec;
 use bailiwick_protocol::error::Errno;
@@ -129,6 +129,28 @@ impl KernelGlue for Model {
         Ok(())
     }
 
+    fn update(&mut self, key: ContainerKey, resources: &Resources) -> Result<(), StepFault> {
+        let fault = |errno, what: &str| StepFault { step: None, errno, what: what.to_string() };
+        let old = self.settled(key).map_err(|errno| fault(errno, "change the limits"))?.resources.clone();
+        self.settle();
+        // One step each, as files of a control group would be.
+        let changed = [
+            ("limit processes", old.pids != resources.pids),
+            ("limit CPU time", old.cpu_thousandths() != resources.cpu_thousandths()),
+            ("limit memory", old.memory != resources.memory),
+        ];
+        for (what, _) in changed.iter().filter(|(_, changed)| *changed) {
+            self.step().map_err(|errno| fault(errno, what))?;
+        }
+        if resources.memory.is_some_and(|limit| limit < self.memory(key)) {
+            return Err(fault(Errno::EBUSY, "limit memory: more than that is in use"));
+        }
+        if let Some(container) = self.containers.get_mut(&key) {
+            container.resources = resources.clone();
+        }
+        Ok(())
+    }
+
     fn statistics(&mut self, key: ContainerKey) -> Result<Statistics, Errno> {
         self.settled(key)?;
         self.settle();
@@ -141,6 +163,7 @@ impl KernelGlue for Model {
             memory_peak: container.memory_peak,
             memory_limit: container.resources.memory,
             cpu: container.cpu,
+            cpu_limit: container.resources.cpu_thousandths(),
             pids,
             pids_limit: container.resources.pids,
             oom_kills: container.oom_kills,

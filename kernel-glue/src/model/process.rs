@@ -363,7 +363,7 @@ impl Model {
     /// The hog took memory until there was no more: it or, without a limit, the model's own memory is at an end.
     fn out_of_memory(&mut self, pid: Pid, key: ContainerKey) {
         if let Some(container) = self.containers.get_mut(&key) {
-            container.memory_peak = container.resources.memory.unwrap_or(MEMORY);
+            container.memory_peak = container.memory_peak.max(container.resources.memory.unwrap_or(MEMORY));
             container.oom_kills += 1;
         }
         self.events.push_back(Event::OutOfMemory { key });

@@ -39,6 +39,15 @@ impl Resources {
         mems: None,
         pids: None,
     };
+
+    /// The period of a CPU quota whose period is not named, in microseconds (`cpu.cfs_period_us` of cgroups(7)).
+    pub const CPU_PERIOD: u64 = 100_000;
+
+    /// Thousandths of a CPU's time, rounded up; none if that is not limited.
+    pub fn cpu_thousandths(&self) -> Option<u64> {
+        let period = self.cpu_period.unwrap_or(Self::CPU_PERIOD).max(1);
+        self.cpu_quota.map(|quota| quota.saturating_mul(1000).div_ceil(period))
+    }
 }
 
 /// One rule about devices (config-linux.md "Allowed Device list"); later rules win.

@@ -6,6 +6,7 @@ mod exec;
 mod plan;
 mod process_file;
 mod show;
+mod update;
 mod waiting;
 
 pub(crate) use change::{delete, kill, pause, resume, start, wait};
@@ -13,6 +14,7 @@ pub(crate) use create::{create, run};
 pub(crate) use exec::{exec, stand_in};
 pub(crate) use plan::plan;
 pub(crate) use show::{list, ps, state};
+pub(crate) use update::update;
 
 use crate::channel::SocketChannel;
 use crate::failure::Failure;

@@ -185,4 +185,7 @@ calls! {
     ContainerFault = 85;
     /// Finds a container of a notification (`READ`, `WRITE` and `CREATE`): handle, key. Returns its capability.
     ContainerOpen = 86;
+    /// Other limits (`WRITE`): handle, text of the `Resources` in postcard. All of them are taken or none; `BUSY` if one
+    /// is below what is in use.
+    ContainerUpdate = 87;
 }

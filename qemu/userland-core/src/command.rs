@@ -1,12 +1,13 @@
 //! The shell's commands: one table with usage and help, and what words mean.
 
+use crate::limits::Limits;
 use alloc::string::String;
 use bailiwick_protocol::message::{DeleteMode, Stdio};
 use bailiwick_protocol::signal;
 use core::fmt;
 
 /// Name, arguments, what it does.
-pub const TABLE: [(&str, &str, &str); 20] = [
+pub const TABLE: [(&str, &str, &str); 21] = [
     ("list", "", "the containers of this shell's factory"),
     ("create", "ID BUNDLE", "make a container of a bundle; its program waits"),
     ("start", "ID", "let the program of a created container run"),
@@ -22,6 +23,11 @@ pub const TABLE: [(&str, &str, &str); 20] = [
     ("ps", "ID", "the processes inside"),
     ("events", "", "what has happened to this factory's containers"),
     ("stats", "ID", "memory, CPU time, process counts"),
+    (
+        "update",
+        "ID LIMIT…",
+        "other limits: memory=32M, cpu=500 (thousandths of one), pids=20; none for no limit",
+    ),
     ("pivot", "ID", "which roots its creation exchanged"),
     ("plan", "BUNDLE", "the kernel steps of create, without doing any"),
     ("whoami", "", "what this shell may do"),
@@ -48,6 +54,7 @@ pub enum Command<'a> {
     Ps { id: &'a str },
     Events,
     Stats { id: &'a str },
+    Update { id: &'a str, limits: Limits },
     Pivot { id: &'a str },
     Plan { bundle: &'a str },
     WhoAmI,
@@ -64,6 +71,8 @@ pub enum CommandError<'a> {
     Usage(&'static str, &'static str),
     /// No signal is called that.
     Signal(&'a str),
+    /// That is no limit.
+    Limit(&'a str),
 }
 
 impl fmt::Display for CommandError<'_> {
@@ -72,6 +81,9 @@ impl fmt::Display for CommandError<'_> {
             CommandError::Unknown(name) => write!(f, "{name}: no such command; help lists them"),
             CommandError::Usage(name, "") => write!(f, "usage: {name}"),
             CommandError::Usage(name, usage) => write!(f, "usage: {name} {usage}"),
+            CommandError::Limit(word) => {
+                write!(f, "{word}: no limit; such as memory=32M, cpu=500, pids=20 or pids=none")
+            }
             CommandError::Signal(name) => {
                 write!(f, "{name}: no such signal; a name such as TERM or a number")
             }
@@ -90,6 +102,10 @@ impl<'a> Command<'a> {
             return Err(CommandError::Unknown(name));
         };
         match (name, args) {
+            ("update", [id, words @ ..]) if !words.is_empty() => {
+                let limits = Limits::parse(words).map_err(CommandError::Limit)?;
+                return Ok(Command::Update { id, limits });
+            }
             ("exec", [flag, id, args @ ..]) if flag == TERMINAL => return exec(id, args, Stdio::Terminal),
             ("run", [flag, id, bundle]) if flag == TERMINAL => {
                 return Ok(Command::Run { id, bundle, stdio: Stdio::Terminal });
@@ -182,6 +198,7 @@ mod tests {
     #[test]
     fn every_command_of_the_table_is_understood() {
         for (name, usage, _) in TABLE {
+            let usage = usage.replace("LIMIT…", "memory=8M pids=none");
             let usage =
                 usage.replace("[SIGNAL]", "KILL").replace("[--force]", "--force").replace("[-t]", "-t");
             let words = parsed(&alloc::format!("{name} {usage}"));
@@ -211,6 +228,8 @@ mod tests {
         }
         let text = "KILLER: no such signal; a name such as TERM or a number";
         assert_eq!(error("kill a KILLER").as_deref(), Some(text));
+        let text = "disk=5: no limit; such as memory=32M, cpu=500, pids=20 or pids=none";
+        assert_eq!(error("update a disk=5").as_deref(), Some(text));
         assert_eq!(error("fly").as_deref(), Some("fly: no such command; help lists them"));
     }
 

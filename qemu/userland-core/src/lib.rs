@@ -16,6 +16,7 @@ pub mod boot;
 pub mod command;
 pub mod console;
 pub mod editor;
+pub mod limits;
 pub mod shell;
 pub mod words;
 

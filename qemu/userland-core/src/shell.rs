@@ -214,7 +214,7 @@ fn subject<'a>(command: &Command<'a>) -> Option<&'a str> {
         Command::Start { id } | Command::State { id } | Command::Kill { id, .. } => id,
         Command::Wait { id } | Command::Pause { id } | Command::Resume { id } => id,
         Command::Delete { id, .. } | Command::Logs { id } | Command::Ps { id } => id,
-        Command::Stats { id } | Command::Pivot { id } => id,
+        Command::Stats { id } | Command::Pivot { id } | Command::Update { id, .. } => id,
         Command::Plan { bundle } => bundle,
         Command::List | Command::Events | Command::WhoAmI | Command::Help | Command::PowerOff => return None,
     })

@@ -109,6 +109,8 @@ impl Manager {
 
     fn fingerprint_record(&self, record: &Record, labels: &Labels, out: &mut impl Hasher) {
         (record.oci.state(), record.oci.exit(), record.oci.id().as_str(), record.oci.bundle()).hash(out);
+        let limits = &record.resources;
+        (limits.memory, limits.pids, limits.cpu_thousandths()).hash(out);
         match &record.work {
             Work::Idle => 0.hash(out),
             Work::Creating { call, grant } => (1, labels.call(call), labels.grants.get(grant)).hash(out),

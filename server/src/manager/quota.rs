@@ -52,22 +52,14 @@ pub(crate) fn reserved(resources: &Resources) -> Amounts {
     Amounts {
         memory: resources.memory.unwrap_or(0),
         processes: resources.pids.map_or(0, u64::from),
-        cpu: thousandths(resources).unwrap_or(0),
+        cpu: resources.cpu_thousandths().unwrap_or(0),
         ..Amounts::NONE
     }
 }
 
-/// Thousandths of a CPU, rounded up.
-fn thousandths(resources: &Resources) -> Option<u64> {
-    /// Microseconds of a period that the configuration does not name (cpu.cfs_period_us).
-    const PERIOD: u64 = 100_000;
-    let period = resources.cpu_period.unwrap_or(PERIOD).max(1);
-    resources.cpu_quota.map(|quota| quota.saturating_mul(1000).div_ceil(period))
-}
-
 /// Whether these limits are what a factory with this quota can count: a container without a limit could take
-/// everything, so it is refused by the name of the limit.
-pub(crate) fn bounded(resources: &Resources, quota: &Quota) -> Result<(), Refusal> {
+/// everything, so it is refused by the name of the limit. `place` is where limits stand in the document.
+pub(crate) fn bounded(resources: &Resources, quota: &Quota, place: &str) -> Result<(), Refusal> {
     let rows = [
         ("memory.limit", resources.memory.is_none(), quota.memory),
         ("pids.limit", resources.pids.is_none(), quota.processes),
@@ -77,9 +69,7 @@ pub(crate) fn bounded(resources: &Resources, quota: &Quota) -> Result<(), Refusa
         None => Ok(()),
         Some((name, ..)) => Err(Refusal::new(
             RefusalCode::Quota,
-            format_args!(
-                "config.json: linux.resources.{name}: is unlimited, and the factory has a quota of it: set a limit"
-            ),
+            format_args!("{place}{name}: is unlimited, and the factory has a quota of it: set a limit"),
         )),
     }
 }
@@ -202,8 +192,8 @@ mod tests {
     #[test]
     fn a_container_without_a_limit_that_is_a_quota_is_refused_by_its_name() {
         let quota = Quota { processes: Some(9), ..Quota::UNBOUNDED };
-        let refusal = bounded(&Resources::default(), &quota).unwrap_err();
+        let refusal = bounded(&Resources::default(), &quota, "config.json: linux.resources.").unwrap_err();
         assert!(refusal.detail.as_str().starts_with("config.json: linux.resources.pids.limit: "));
-        assert_eq!(bounded(&Resources { pids: Some(3), ..Resources::default() }, &quota), Ok(()));
+        assert_eq!(bounded(&Resources { pids: Some(3), ..Resources::default() }, &quota, ""), Ok(()));
     }
 }

@@ -123,7 +123,7 @@ pub(super) fn join(manager: &Manager, factory: FactoryHandle, plan: &mut Plan) -
 /// What the container costs, all of which must fit.
 fn cost(manager: &Manager, handle: FactoryHandle, plan: &Plan) -> Result<Amounts, ErrorReply> {
     let factory = manager.factories.get(handle).ok_or(RefusalCode::NotFound)?;
-    quota::bounded(plan.resources(), &factory.quota)?;
+    quota::bounded(plan.resources(), &factory.quota, "config.json: linux.resources.")?;
     let cost = quota::container(plan.stdio, plan.resources());
     manager.check_quota(handle, &cost.plus(quota::CAPABILITY))?;
     Ok(cost)

@@ -33,6 +33,7 @@ mod start;
 mod state;
 mod statistics;
 mod sync;
+mod update;
 mod usage;
 mod wait;
 
@@ -77,6 +78,7 @@ pub(crate) fn dispatch<'m, G: KernelGlue, P: Port>(
         Request::Processes(page) => processes::run(world, call, page),
         Request::Delete(delete) => delete::run(world, call, delete),
         Request::PivotRoot => pivot_root::run(world, call),
+        Request::Update(update) => update::run(world, call, update),
         Request::Events(events) => events::run(world, call, events),
     }
 }

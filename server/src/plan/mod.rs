@@ -22,6 +22,7 @@ mod text;
 
 pub(crate) use join::{join, joined};
 pub use process::exec_plan;
+pub use resources::update;
 pub use text::{Text, page};
 
 use crate::oci::{OciHook, OciLinuxConfig, OciNamespaceKind, ValidConfig};

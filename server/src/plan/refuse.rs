@@ -26,7 +26,8 @@ pub(super) fn what_no_step_can_do(config: &OciConfig, features: &Features) -> Re
         }
     }
     linux(&config.linux)?;
-    config.linux.resources.as_deref().map_or(Ok(()), resources)
+    let no = |name: &str| unsupported(format_args!("linux.resources.{name}"));
+    config.linux.resources.as_deref().map_or(Ok(()), |asked| resources(asked, no))
 }
 
 fn process(process: &OciProcess) -> Result<(), Refusal> {
@@ -54,27 +55,29 @@ fn linux(linux: &OciLinuxConfig) -> Result<(), Refusal> {
     ])
 }
 
-fn resources(resources: &OciResources) -> Result<(), Refusal> {
+/// What no plan has a word for in a document of limits, refused by `no` with the place in that document.
+pub(super) fn resources(resources: &OciResources, no: impl Fn(&str) -> Refusal) -> Result<(), Refusal> {
     let memory = resources.memory.as_deref().cloned().unwrap_or_default();
     let cpu = resources.cpu.as_deref().cloned().unwrap_or_default();
     let block_io = resources.block_io.as_deref().is_some_and(|io| *io != Default::default());
     let network = resources.network.as_deref().is_some_and(|network| *network != Default::default());
-    first(&[
-        ("linux.resources.memory.kernel", memory.kernel.is_some()),
-        ("linux.resources.memory.kernelTCP", memory.kernel_tcp.is_some()),
-        ("linux.resources.memory.swappiness", memory.swappiness.is_some()),
-        ("linux.resources.memory.disableOOMKiller", memory.disable_oom_killer),
-        ("linux.resources.memory.useHierarchy", memory.use_hierarchy),
-        ("linux.resources.cpu.burst", cpu.burst.is_some()),
-        ("linux.resources.cpu.realtimeRuntime", cpu.realtime_runtime.is_some()),
-        ("linux.resources.cpu.realtimePeriod", cpu.realtime_period.is_some()),
-        ("linux.resources.cpu.idle", cpu.idle.is_some()),
-        ("linux.resources.blockIO", block_io),
-        ("linux.resources.hugepageLimits", !resources.hugepage_limits.is_empty()),
-        ("linux.resources.network", network),
-        ("linux.resources.rdma", !resources.rdma.is_empty()),
-        ("linux.resources.unified", !resources.unified.is_empty()),
-    ])
+    let places = [
+        ("memory.kernel", memory.kernel.is_some()),
+        ("memory.kernelTCP", memory.kernel_tcp.is_some()),
+        ("memory.swappiness", memory.swappiness.is_some()),
+        ("memory.disableOOMKiller", memory.disable_oom_killer),
+        ("memory.useHierarchy", memory.use_hierarchy),
+        ("cpu.burst", cpu.burst.is_some()),
+        ("cpu.realtimeRuntime", cpu.realtime_runtime.is_some()),
+        ("cpu.realtimePeriod", cpu.realtime_period.is_some()),
+        ("cpu.idle", cpu.idle.is_some()),
+        ("blockIO", block_io),
+        ("hugepageLimits", !resources.hugepage_limits.is_empty()),
+        ("network", network),
+        ("rdma", !resources.rdma.is_empty()),
+        ("unified", !resources.unified.is_empty()),
+    ];
+    places.iter().find(|(_, asked)| *asked).map_or(Ok(()), |(name, _)| Err(no(name)))
 }
 
 /// Terminal and standard streams must want the same thing.

@@ -11,8 +11,6 @@ use bailiwick_protocol::error::Errno;
 
 /// Shares of cgroup v1: what is outside is cut to it, as Linux does.
 const SHARES: core::ops::RangeInclusive<u64> = 2..=262_144;
-/// A period that was not named, in microseconds.
-const PERIOD_DEFAULT: u64 = 100_000;
 /// Periods there can be, in microseconds (cgroups(7), `cpu.cfs_period_us`).
 const PERIODS: core::ops::RangeInclusive<u64> = 1_000..=1_000_000;
 /// The least quota, in microseconds.
@@ -29,7 +27,7 @@ fn limits(r: &Resources) -> Result<Limits, Errno> {
     if r.memory_swap.is_some() || r.cpus.is_some() || r.mems.is_some() {
         return Err(Errno::EOPNOTSUPP);
     }
-    let period = r.cpu_period.unwrap_or(PERIOD_DEFAULT);
+    let period = r.cpu_period.unwrap_or(Resources::CPU_PERIOD);
     let quota = match r.cpu_quota {
         Some(quota) if quota < QUOTA_MIN || !PERIODS.contains(&period) => return Err(Errno::EINVAL),
         Some(quota) => {
@@ -103,6 +101,27 @@ impl<H: Hw> Kernel<H> {
                 Err(errno)
             }
         }
+    }
+
+    /// Makes these the limits of the container's group, all of them or none. Of a limit of processes below those there
+    /// are only further ones take notice.
+    ///
+    /// # Errors
+    /// `ESRCH` if it was destroyed, `EINVAL` if it has no group yet, `EBUSY` for a limit of memory below what is in use,
+    /// for nothing is ever reclaimed; `EOPNOTSUPP` for swap and for pinning, `EINVAL` for a quota or period that no timer could keep.
+    pub fn container_update(&mut self, id: ContainerId, resources: &Resources) -> Result<(), Errno> {
+        let id = self.containers.made(id)?.group()?;
+        let limits = limits(resources)?;
+        let now = self.mem.hw.now();
+        // What ran until now ran under the old weight.
+        self.sched.account(&mut self.groups, &mut self.threads, now);
+        let group = self.groups.get_mut(id).ok_or(Errno::EINVAL)?;
+        if limits.frames.is_some_and(|limit| limit < group.usage.frames) {
+            return Err(Errno::EBUSY);
+        }
+        group.limits = limits;
+        self.sched.renew(&mut self.groups, now);
+        Ok(())
     }
 
     /// Removes `group` and then every group above it that was made on the way to a container's and is empty.

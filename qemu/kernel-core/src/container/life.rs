@@ -115,6 +115,7 @@ impl<H: Hw> Kernel<H> {
             memory_peak: bytes(group.usage.frames_peak),
             memory_limit: group.limits.frames.map(bytes),
             cpu: Nanos(group.usage.cpu),
+            cpu_limit: group.limits.quota.map(|quota| quota.time.saturating_mul(1000).div_ceil(quota.period)),
             // One that was started from outside and has ended is kept, and counted, for whoever asks how it ended.
             pids: group.usage.pids.saturating_sub(kept as u32),
             pids_limit: group.limits.pids,

@@ -125,6 +125,7 @@ impl<H: Hw> Call<'_, H> {
             Number::ContainerRemove => self.container_remove(),
             Number::ContainerFault => self.container_fault(),
             Number::ContainerOpen => self.container_open(),
+            Number::ContainerUpdate => self.container_update(),
         }
     }
 

@@ -7,7 +7,7 @@ use crate::container::{ConsoleUse, ContainerId, NewContainer};
 use crate::hw::Hw;
 use crate::ns::ProcessId;
 use bailiwick_abi::{CONTAINER_TEXT_MAX, ContainerRequest, Error, Handle, Kind, Rights, Which};
-use bailiwick_kernel_glue::plan::{Hook, ProcessPlan, Step};
+use bailiwick_kernel_glue::plan::{Hook, ProcessPlan, Resources, Step};
 use bailiwick_protocol::message::{Scope, Stdio};
 use serde::de::DeserializeOwned;
 
@@ -129,6 +129,12 @@ impl<H: Hw> Call<'_, H> {
         let statistics = self.k.container_statistics(id)?;
         let bytes = postcard::to_allocvec(&statistics).map_err(|_| Error::NO_MEMORY)?;
         Ok([self.give(1, &bytes)?, 0, 0])
+    }
+    pub(super) fn container_update(&mut self) -> Outcome {
+        let id = self.container(Rights::WRITE)?;
+        let resources: Resources = self.decoded(1)?;
+        self.k.container_update(id, &resources)?;
+        Ok(NOTHING)
     }
     pub(super) fn container_processes(&mut self) -> Outcome {
         let id = self.container(Rights::READ)?;

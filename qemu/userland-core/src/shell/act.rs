@@ -3,7 +3,7 @@
 use super::{Failure, Next, Result, Shell, print};
 use crate::command::Command;
 use crate::console::{Attention, Bundles, Console, Waited, say};
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use bailiwick_client::{CallError, Container, Process};
 use bailiwick_manifest::BUNDLES_PATH;
 use bailiwick_protocol::channel::Channel;
@@ -39,6 +39,9 @@ impl<C: Channel, B: Bundles<Directory = C::Directory>, A: Attention<C>> Shell<C,
             Command::Logs { id } => self.logs(id, console)?,
             Command::Ps { id } => self.ps(id, console)?,
             Command::Events => self.events(console)?,
+            Command::Update { id, limits } => {
+                self.container(id, Op::Update.rights())?.update(&limits.to_string())?;
+            }
             Command::Pivot { id } => {
                 let container = self.container(id, Op::PivotRoot.rights())?;
                 container.pivot_root(|pair| print::pivot(pair, console))?;

@@ -92,7 +92,9 @@ pub(super) fn statistics(statistics: &Statistics, console: &mut dyn Console) {
         console,
         format_args!("memory   {kib} KiB, peak {peak} KiB, limit {}\n", limit(memory_limit, " KiB")),
     );
-    say(console, format_args!("cpu      {}.{:06} s\n", cpu.0 / 1_000_000_000, cpu.0 / 1000 % 1_000_000));
+    let (seconds, micros) = (cpu.0 / 1_000_000_000, cpu.0 / 1000 % 1_000_000);
+    let cpu_limit = limit(statistics.cpu_limit, " thousandths of a CPU");
+    say(console, format_args!("cpu      {seconds}.{micros:06} s, limit {cpu_limit}\n"));
     say(console, format_args!("pids     {pids}, limit {}\n", limit(statistics.pids_limit, "")));
     say(
         console,
