@@ -45,8 +45,8 @@ pub struct Description {
     pub rights: Rights,
     /// How many derivations it is away from the capability the system began with.
     pub depth: u16,
-    /// On a factory, how many more containers fit its quota.
-    pub containers_left: Option<u32>,
+    /// On a factory, what is left of its own quota; an ancestor may have less. None on anything else.
+    pub left: Option<Quota>,
     /// In how long it ends by itself; none if it does not.
     pub lifetime: Option<Nanos>,
     /// How many calls that need a right it is good for; none if for any number.

@@ -170,7 +170,7 @@ fn replies() -> Vec<(Reply<'static>, &'static str)> {
         kind: ObjectKind::Factory,
         rights: Rights::LIST,
         depth: 1,
-        containers_left: Some(3),
+        left: Some(Quota { containers: Some(3), memory: Some(300), ..Quota::UNBOUNDED }),
         lifetime: Some(Nanos(300)),
         uses: None,
     };
@@ -185,7 +185,7 @@ fn replies() -> Vec<(Reply<'static>, &'static str)> {
     vec![
         (Reply::Done, "00000102"),
         (Reply::Hello(hello), "000001020101802005"),
-        (Reply::Description(description), "0000010200800801 010301ac0200"),
+        (Reply::Description(description), "00000102 00 8008 01 01 0103 00000000000000 01ac02 00 01ac02 00"),
         (Reply::Derive(DeriveReply { handle: GrantHandle(300) }), "00000102ac02"),
         (Reply::State(state), "0000010205312e332e3003776562040 0022f62010109ac0202"),
         (Reply::Annotation(AnnotationReply { key: "k", value: "v" }), "00000102016b0176"),

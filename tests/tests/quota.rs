@@ -164,6 +164,25 @@ fn new_limits_are_charged_by_their_difference_to_every_ancestor() {
 }
 
 #[test]
+fn a_holder_is_told_what_is_left_of_each_kind_of_its_own_quota_and_nothing_of_its_ancestors() {
+    let mut desk = Desk::prompt();
+    let root = desk.root;
+    let above = tenant(&mut desk, root, Quota { memory: Some(100 * MIB), ..Quota::UNBOUNDED });
+    let quota = Quota { containers: Some(3), cpu: Some(2000), memory: Some(90 * MIB), ..Quota::UNBOUNDED };
+    let below = tenant(&mut desk, above, quota);
+    create(&mut desk, above, "other", &limited(50.into(), 5.into(), 10.into())).unwrap();
+    let web = create(&mut desk, below, "web", &limited(40.into(), 5.into(), 500.into())).unwrap();
+    let described = |desk: &mut Desk, on: Badge| -> Description {
+        desk.call(on, &Request::Describe, None).unwrap().read().unwrap()
+    };
+    let left = described(&mut desk, below).left.unwrap();
+    assert_eq!((left.containers, left.cpu, left.memory), (Some(2), Some(1500), Some(50 * MIB)));
+    let Usage { used, quota } = usage(&mut desk, below);
+    assert_eq!(left, quota.left(&used));
+    assert_eq!(described(&mut desk, web).left, None);
+}
+
+#[test]
 fn calls_that_wait_and_logs_are_counted_and_given_back_when_they_end() {
     let mut desk = Desk::prompt();
     let root = desk.root;

@@ -43,10 +43,9 @@ impl Factory {
         Factory { parent, depth, policy, ids, used, quota, peers, children: 0, watch: Watch::new() }
     }
 
-    /// Containers left of its own quota. An ancestor may have less: that is not this holder's to know.
-    pub(crate) fn left(&self) -> u32 {
-        let left = self.quota.left(&self.used).containers.unwrap_or(u64::MAX);
-        u32::try_from(left).unwrap_or(u32::MAX)
+    /// What is left of its own quota. An ancestor may have less: that is not this holder's to know.
+    pub(crate) fn left(&self) -> Quota {
+        self.quota.left(&self.used)
     }
 }
 

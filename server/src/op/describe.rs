@@ -6,7 +6,7 @@ use bailiwick_kernel_glue::{KernelGlue, Port};
 use bailiwick_protocol::message::{Description, Nanos, Reply};
 
 pub(super) fn run<'m, G: KernelGlue, P: Port>(world: World<'m, '_, G, P>, call: Call) -> Outcome<'m> {
-    let containers_left = match call.object() {
+    let left = match call.object() {
         Object::Factory(_) => Some(world.manager.factory(&call)?.1.left()),
         Object::Container(_) | Object::Process(_) => None,
     };
@@ -14,6 +14,6 @@ pub(super) fn run<'m, G: KernelGlue, P: Port>(world: World<'m, '_, G, P>, call: 
     let now = world.glue.now();
     let lifetime = expires.map(|end| Nanos(end.0.saturating_sub(now.0)));
     let kind = object.kind();
-    let description = Description { kind, rights, depth, containers_left, lifetime, uses };
+    let description = Description { kind, rights, depth, left, lifetime, uses };
     Ok(Answer::Reply(Reply::Description(description)))
 }

@@ -266,7 +266,8 @@ fn read(verb: Verb, answers: &[Answer]) -> Outcome {
         None => match verb {
             V::Describe => {
                 let told: Description = answer.read().unwrap();
-                Outcome::Described(told.kind, told.rights, told.depth, told.containers_left)
+                let left = told.left.map(|left| left.containers.unwrap_or(u64::MAX) as u32);
+                Outcome::Described(told.kind, told.rights, told.depth, left)
             }
             V::Usage => {
                 let told: Usage = answer.read().unwrap();

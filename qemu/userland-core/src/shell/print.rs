@@ -120,12 +120,16 @@ pub(super) fn limits(used: &Amounts, limits: &LimitsReply<'_>, console: &mut dyn
 }
 
 pub(super) fn description(description: &Description, console: &mut dyn Console) {
-    let Description { kind, rights, depth, containers_left, lifetime, uses } = description;
+    let Description { kind, rights, depth, left, lifetime, uses } = description;
     say(console, format_args!("a {kind:?} capability, {depth} derivations from the first\nrights:"));
     for (name, _) in rights.iter_names() {
         say(console, format_args!(" {}", name.to_ascii_lowercase()));
     }
-    say(console, format_args!("\nroom for {} more containers\n", or_dash(*containers_left)));
+    console.write(b"\n");
+    let bounded = left.iter().flat_map(|left| left.rows()).filter_map(|(kind, left)| Some((kind, left?)));
+    for (kind, left) in bounded {
+        say(console, format_args!("{left} {kind} left\n"));
+    }
     if let Some(left) = lifetime {
         say(console, format_args!("ends in {} ms\n", left.0 / 1_000_000));
     }
