@@ -22,6 +22,11 @@ pub(super) fn cases<F: Fixture>() -> Vec<Row<F>> {
         ("a root file system that is a file fails at its step and leaves nothing", root_is_file),
         ("an unknown file system fails at its mount and leaves nothing", no_file_system),
         ("a missing bind source fails at its mount and leaves nothing", no_source),
+        (
+            "a bind source within the bundle may lie behind links that stay there, and no others",
+            within_bundle,
+        ),
+        ("a bind source within a directory of the host lies there or is EXDEV", within_directory),
         ("a missing working directory fails at its step and leaves nothing", no_directory),
         ("a missing program fails at its load with ENOENT and leaves nothing", no_program),
         ("a directory as program fails at its load with EACCES and leaves nothing", directory_program),
@@ -147,6 +152,45 @@ fn no_source<F: Fixture>(c: &mut Context<'_, F>) -> Case {
     let source = MountSource::Bind { path: "nowhere".to_string(), reach: Reach::One, within: Within::Host };
     let mount = Mount { source, flags: MountFlags::RDONLY, ..file_system("bind", "/tmp") };
     let at = replace(&mut plan, |s| matches!(s, Step::Mount(_)), Step::Mount(mount));
+    fails(c, &plan, at, Some(Errno::ENOENT))
+}
+
+/// A plan whose first mount is this file or directory of the bundle or host, on a file; and where it stands.
+fn bound<F: Fixture>(c: &mut Context<'_, F>, path: &str, within: Within) -> (Plan, usize) {
+    let mut plan = c.plan(&["/bin/true"]);
+    let source = MountSource::Bind { path: path.to_string(), reach: Reach::One, within };
+    let mount = Mount { source, flags: MountFlags::RDONLY, ..file_system("bind", "/etc/plain") };
+    let at = replace(&mut plan, |s| matches!(s, Step::Mount(_)), Step::Mount(mount));
+    (plan, at)
+}
+
+fn within_bundle<F: Fixture>(c: &mut Context<'_, F>) -> Case {
+    for path in ["note", "inside", "directory/../note"] {
+        let (plan, _) = bound(c, path, Within::Bundle);
+        let key = c.key();
+        c.prepare(key, &plan)?;
+    }
+    for path in ["above", "absolute", "../contract", "directory/../../etc/passwd"] {
+        let (plan, at) = bound(c, path, Within::Bundle);
+        fails(c, &plan, at, Some(Errno::EXDEV))?;
+    }
+    let (plan, at) = bound(c, "nowhere", Within::Bundle);
+    fails(c, &plan, at, Some(Errno::ENOENT))
+}
+
+fn within_directory<F: Fixture>(c: &mut Context<'_, F>) -> Case {
+    // Every host that is tried has this one.
+    let directory = || Within::Directory("/bin".to_string());
+    let (plan, _) = bound(c, "busybox", directory());
+    let key = c.key();
+    c.prepare(key, &plan)?;
+    for path in ["..", "../bin/busybox", "./../etc"] {
+        let (plan, at) = bound(c, path, directory());
+        fails(c, &plan, at, Some(Errno::EXDEV))?;
+    }
+    let (plan, at) = bound(c, "contract-nowhere", directory());
+    fails(c, &plan, at, Some(Errno::ENOENT))?;
+    let (plan, at) = bound(c, "busybox", Within::Directory("/contract-nowhere".to_string()));
     fails(c, &plan, at, Some(Errno::ENOENT))
 }
 

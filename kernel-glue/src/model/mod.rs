@@ -217,5 +217,6 @@ fn host() -> Directory {
     for name in ["dev/null", "dev/zero", "dev/full", "dev/random", "dev/urandom", "dev/tty"] {
         host = host.file(name, "");
     }
+    host = host.directory("bin").program("bin/busybox", "");
     host.file("etc/hosts", "127.0.0.1 localhost\n").file("etc/resolv.conf", "")
 }
