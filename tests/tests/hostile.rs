@@ -30,6 +30,7 @@ const OUTCOMES: &[(&str, &str)] = &[
     ),
     ("shared memory", "1500 came back, 0 lost"),
     ("parked", "8 of 24 were refused, 16 left waiting"),
+    ("outlived", "the capability was revoked"),
     ("queued", "60 threads left calling"),
     ("killed", "Signal(9)"),
     ("own endpoint", "Signal(9)"),

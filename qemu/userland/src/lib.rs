@@ -15,6 +15,7 @@
 #![no_std]
 extern crate alloc;
 
+pub mod alarm;
 pub mod console;
 pub mod contract;
 mod heap;

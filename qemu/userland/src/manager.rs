@@ -1,8 +1,10 @@
 //! The container manager as a process: the server of `bailiwick-server` between an endpoint and the kernel.
 //!
-//! It is called on one endpoint; what happens in containers interrupts its waiting there. Its first caller on the
+//! It is called on one endpoint; what happens in containers interrupts its waiting there,
+//! and so does the time at which a capability ends. Its first caller on the
 //! endpoint itself, without a badge, is whoever made it: that caller gets the capability on the root factory, once.
 
+use crate::alarm::Alarm;
 use crate::slots::manager as slot;
 use alloc::format;
 use bailiwick_kernel_glue::metal::{Arrival, Authority, Endpoint, EndpointPort, GoneOf, Messages, Metal};
@@ -15,8 +17,10 @@ use bailiwick_server::{Leftover, Limits, Manager, Policy};
 
 /// The bit of its notification that events of containers set,
 const CONTAINERS: u64 = 1;
-/// and the one that says that nobody holds some badge any more.
+/// the one that says that nobody holds some badge any more,
 const BADGE_ENDED: u64 = 2;
+/// and the one that the alarm sets: a capability has ended by its time.
+const TIME: u64 = 4;
 
 /// Runs until nobody can call any more.
 pub fn main(_: &str) -> u8 {
@@ -32,8 +36,9 @@ pub fn main(_: &str) -> u8 {
         console: slot::CONSOLE,
         clock: slot::CLOCK,
     });
+    let Ok(alarm) = Alarm::new(slot::EVENTS, TIME) else { return 1 };
     let (manager, root) = Manager::new(Limits::default(), Policy::default());
-    serve(endpoint, port, glue, manager, root)
+    serve(endpoint, port, glue, manager, (root, &alarm))
 }
 
 fn serve(
@@ -41,7 +46,7 @@ fn serve(
     mut port: EndpointPort,
     mut glue: Metal,
     mut manager: Manager,
-    root: Badge,
+    (root, alarm): (Badge, &Alarm),
 ) -> u8 {
     let mut unclaimed = Some(root);
     loop {
@@ -70,6 +75,7 @@ fn serve(
         while let Some(badge) = port.take_gone(gone) {
             manager.closed(&mut glue, &mut port, badge);
         }
+        alarm.set(manager.next_expiry());
     }
 }
 

@@ -88,6 +88,11 @@ pub fn wait(notification: Handle, until: u64) -> Result<u64, Error> {
     plain(Call::Wait, &[notification.0, until]).map(|results| results[0])
 }
 
+/// Sets bits of a notification.
+pub(crate) fn signal(notification: Handle, bits: u64) {
+    let _ = plain(Call::Signal, &[notification.0, bits]);
+}
+
 /// A narrower capability of the same object.
 ///
 /// # Errors
@@ -133,12 +138,20 @@ pub fn console_watch(console: Handle, notification: Handle, bits: u64) -> Result
     plain(Call::ConsoleWatch, &[console.0, notification.0, bits]).map(drop)
 }
 
-/// A thread without a stack that begins at `entry` with `argument` in its first argument register.
+/// A thread that begins at `entry` with `argument` in its first argument register, and with this stack pointer, which is
+/// 0 if it uses none.
 ///
 /// # Errors
 /// The kernel's reason.
-pub(crate) fn thread_create(entry: usize, argument: usize) -> Result<(), Error> {
-    plain(Call::ThreadCreate, &[entry as u64, 0, argument as u64]).map(drop)
+pub(crate) fn thread_create(entry: usize, stack: usize, argument: usize) -> Result<(), Error> {
+    plain(Call::ThreadCreate, &[entry as u64, stack as u64, argument as u64]).map(drop)
+}
+
+/// Ends the calling thread.
+pub(crate) fn thread_exit() -> ! {
+    loop {
+        let _ = plain(Call::ThreadExit, &[]);
+    }
 }
 
 /// A directory below a directory.

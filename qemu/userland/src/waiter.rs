@@ -106,7 +106,7 @@ impl Waiters {
             (*order).done.store(0, Ordering::Release);
         }
         let entry = bailiwick_waiter as *const () as usize;
-        sys::thread_create(entry, order as usize).inspect_err(|_| {
+        sys::thread_create(entry, 0, order as usize).inspect_err(|_| {
             // SAFETY: no thread was made that could look at it.
             unsafe { (*order).done.store(1, Ordering::Release) }
         })

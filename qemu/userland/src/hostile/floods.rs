@@ -9,10 +9,11 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use bailiwick_abi::{Call, Error, Handle, MESSAGE_MAX, MessageInfo, Rights};
-use bailiwick_client::{Container, Factory};
+use bailiwick_client::{CallError, Container, Factory};
 use bailiwick_kernel_glue::metal::{EndpointChannel, Messages};
 use bailiwick_protocol::frame::{FRAME_MAX, Tag};
-use bailiwick_protocol::message::{Request, Stdio};
+use bailiwick_protocol::message::{Derive, Nanos, Request, Stdio};
+use bailiwick_protocol::rights::Rights as Allowed;
 use bailiwick_userland_core::Bundles;
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
@@ -176,6 +177,17 @@ pub(super) fn parked() -> Result<String, Error> {
     // Sixteen may wait on one capability; the others have their refusal.
     until(|| ENDED.load(Ordering::Relaxed) == 8);
     Ok("8 of 24 were refused, 16 left waiting".into())
+}
+
+/// Waits for what does not end, on a capability that ends meanwhile by its time, with nothing else going on.
+pub(super) fn outlived() -> Result<String, Error> {
+    let lifetime = Some(Nanos(50_000_000));
+    let derived = victim()?.derive_with(Derive { lifetime, ..Derive::new(Allowed::all()) });
+    let (_, short) = derived.map_err(|_| Error::WRONG_KIND)?;
+    match short.wait() {
+        Err(CallError::Reply(error)) => Ok(format!("{error}")),
+        other => Ok(format!("{other:?}")),
+    }
 }
 
 /// Queues calls and ends before they are answered.
