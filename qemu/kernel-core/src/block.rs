@@ -5,10 +5,12 @@
 //! need not ask whether there is a thread.
 
 use crate::cap::{NodeId, SpaceId};
-use crate::hw::Space;
+use crate::hw::{Frame, Space};
 use crate::ipc::{CallId, EndpointId};
 use crate::memory::GroupId;
+use crate::mm::{Generation, Seen};
 use crate::thread::{Context, State, ThreadId};
+use core::num::NonZero;
 
 /// Whether a thread can run, and if not, where it is in an exchange of messages.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -35,9 +37,12 @@ pub(crate) struct ControlBlock {
     /// How many threads have had this position before.
     pub(crate) life: u64,
     /// How many capabilities it has slots for in what it waits for.
-    pub(crate) room: usize,
+    pub(crate) room: u32,
     /// Its message buffer.
-    pub(crate) buffer: Option<u64>,
+    pub(crate) buffer: Option<NonZero<u64>>,
+    /// Where the bytes of that are, if a long message has come through it. Its address space, as its page tables, never
+    /// changes for another.
+    pub(crate) bytes: Option<Seen>,
     /// Its neighbours in the queue it is in.
     pub(crate) previous: Option<ThreadId>,
     pub(crate) next: Option<ThreadId>,
@@ -60,6 +65,7 @@ impl ControlBlock {
             life,
             room: 0,
             buffer: None,
+            bytes: None,
             previous: None,
             next: None,
             group: GroupId::ROOT,
@@ -71,6 +77,11 @@ impl ControlBlock {
     /// Whether its thread waits for the answer to this call.
     pub(crate) fn awaits(&self, call: CallId) -> bool {
         self.stage == Stage::Awaiting && self.life == call.life
+    }
+    /// The frame of its buffer's bytes, if that is certain: it may be read and written.
+    #[inline]
+    pub(crate) fn frame_of_bytes(&self, now: Generation) -> Option<Frame> {
+        self.bytes?.frame(now)
     }
     /// Whether its thread can run.
     pub(crate) fn state(&self) -> State {

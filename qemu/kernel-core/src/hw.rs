@@ -58,6 +58,9 @@ pub trait Hw {
     fn bytes(&self, frame: Frame) -> &[u8; PAGE];
     /// The bytes of a frame, to be written.
     fn bytes_mut(&mut self, frame: Frame) -> &mut [u8; PAGE];
+    /// Copies the first `length` bytes of a frame, at most [`PAGE`], to the same place of another, which may be the same
+    /// one.
+    fn copy(&mut self, from: Frame, to: Frame, length: usize);
 
     /// Makes page tables whose upper half is the kernel's and whose lower half is empty. `root` is a zeroed frame.
     fn space_new(&mut self, root: Frame) -> Space;

@@ -5,6 +5,7 @@
 //! [`Memory::release`], nowhere else.
 
 use crate::hw::{Frame, Hw, PAGE};
+use crate::mm::Generation;
 use alloc::vec::Vec;
 
 /// A resource group. Group 0 is the kernel's own and has no limit. A number is never used again: what still names a
@@ -55,6 +56,8 @@ pub struct Memory<H> {
     first_free: Option<u32>,
     free: usize,
     total: usize,
+    /// How often pages that somebody has seen were moved.
+    pub(crate) generation: Generation,
 }
 
 impl<H: Hw> Memory<H> {
@@ -67,6 +70,7 @@ impl<H: Hw> Memory<H> {
             first_free: None,
             free: 0,
             total: 0,
+            generation: Generation::default(),
         };
         for number in ranges.iter().rev().flat_map(|(first, count)| (*first..first + count).rev()) {
             memory.put_free(number);

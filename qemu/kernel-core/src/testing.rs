@@ -72,6 +72,10 @@ impl Hw for FakeHw {
     fn bytes_mut(&mut self, frame: Frame) -> &mut [u8; PAGE] {
         &mut self.frames[frame.0 as usize]
     }
+    fn copy(&mut self, from: Frame, to: Frame, length: usize) {
+        let bytes = self.frames[from.0 as usize];
+        self.frames[to.0 as usize][..length].copy_from_slice(&bytes[..length]);
+    }
     fn space_new(&mut self, root: Frame) -> Space {
         let space = self.next_space;
         self.next_space += 1;

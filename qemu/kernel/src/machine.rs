@@ -72,6 +72,11 @@ impl Hw for Machine {
         // SAFETY: as above, and the borrow is exclusive.
         unsafe { &mut *self.place(frame) }
     }
+    fn copy(&mut self, from: Frame, to: Frame, length: usize) {
+        let (from, to) = (self.place(from).cast_const().cast::<u8>(), self.place(to).cast::<u8>());
+        // SAFETY: as above, for both; within a frame, and they are the same one or have nothing in common.
+        unsafe { core::ptr::copy(from, to, length.min(PAGE)) }
+    }
 
     fn space_new(&mut self, root: Frame) -> Space {
         self.new_space(root)

@@ -10,9 +10,10 @@
 // Where only rcx is loaded for it, the instruction pointer is one that `syscall` has left: the last page of ring 3's
 // half is never mapped, so it is an address of that half, and sysretq does not fault in ring 0.
 //
-// A message of at most 64 bytes goes the short way (ipc/fast.rs of kernel-core): its words stay in the registers they
-// came in, or are fetched from where they were saved because Rust may have used these registers. Of the one who gets
-// the processor only what a system call keeps is loaded: rbx, rbp, stack and instruction pointer, flags.
+// A message goes the short way, if it can (ipc/fast.rs of kernel-core). Of at most 64 bytes the words stay in the
+// registers they came in, or are fetched from where they were saved because Rust may have used these registers; longer
+// ones Rust has copied. Of the one who gets the processor only what a system call keeps is loaded: rbx, rbp, stack and
+// instruction pointer, flags.
 
 .section .text
 .macro PUSH_REGISTERS
@@ -122,29 +123,47 @@ same_thread:
     swapgs
     sysretq
 
-// rdi: the handle, rsi: the MessageInfo. MXCSR is still ring 3's: what is called does not calculate.
+// rdi: the handle, rsi: the MessageInfo. MXCSR is still ring 3's: what is called does not calculate. Most messages have
+// at most 64 bytes and offer no room for capabilities in what comes back: then all of rsi is their length.
 short_send:
     mov rdx, gs:[{kernel}]
     mov rsp, gs:[{kernel_stack}]
+    cmp rsi, {small_max}
+    ja other_send
     call {fast_send}
     test rax, rax
     jnz switch
+missed_send:
     mov eax, {send}
     jmp missed
+other_send:
+    call {fast_send_other}
+    test rax, rax
+    jnz switch_other
+    jmp missed_send
+other_reply:
+    call {fast_reply_receive_other}
+    test rax, rax
+    jnz switch_other
+    jmp missed_reply
 short_reply:
     mov rdx, gs:[{kernel}]
     mov rsp, gs:[{kernel_stack}]
+    cmp rsi, {small_max}
+    ja other_reply
     call {fast_reply_receive}
     test rax, rax
     jnz switch
+missed_reply:
     mov eax, {reply_receive}
 missed:                         // as if nothing had been tried: the rest is as ring 3 has left it
     mov rsp, gs:[{top}]
     sub rsp, 8
     jmp long_way
 
-// rax: the context to go on with, rdx: the badge. rbx, rbp and r12 to r15 are as ring 3 has left them.
-switch:
+// From rax, the context to go on with, and rdx, the badge, with rbx, rbp and r12 to r15 as ring 3 has left them, to the
+// other thread's registers that a call keeps, its rdi and rsi, and rdx: where the registers of the one that is left are.
+.macro SWITCH
     mov rdi, rdx
     mov rdx, gs:[{top}]
     lea rcx, [rax + {top_of_context}]
@@ -158,7 +177,18 @@ switch:
     mov r11, [rcx - 8 + {rflags}]
     mov rsp, [rcx - 8]
     mov rcx, [rcx - 8 + {rip}]
-    and esi, 0x7f               // its length: room is for the other direction, and there is nothing else
+    and esi, {length_mask}      // room is for the other direction, and there is nothing else
+.endm
+
+switch_other:
+    SWITCH
+    cmp esi, {small_max}
+    ja ladder                   // no words: it is in the buffer
+    test esi, esi
+    jmp words
+switch:
+    SWITCH
+words:
     jz ladder
     mov r8, [rdx - 8 + {r8}]
     mov r9, [rdx - 8 + {r9}]

@@ -3,7 +3,7 @@
 use crate::machine::Machine;
 use crate::one_cpu::OneCpu;
 use crate::{cpu, image, power, timer};
-use bailiwick_abi::{Call, Handle, MessageInfo, SMALL_MAX};
+use bailiwick_abi::{Call, Handle, MESSAGE_MAX, MessageInfo, SMALL_MAX};
 use bailiwick_kernel_core::first::First;
 use bailiwick_kernel_core::hw::USER_END;
 use bailiwick_kernel_core::ipc::Switch;
@@ -77,6 +77,9 @@ static CLEAN: Context = Context::new(0, 0);
 
 /// Distance from the start of a context to where `ss` is.
 const TOP: usize = offset_of!(Context, registers) + offset_of!(Registers, ss);
+/// The length in a [`MessageInfo`].
+const LENGTH_MASK: usize = 2 * MESSAGE_MAX - 1;
+const _: () = assert!(MessageInfo(u64::MAX).length() == LENGTH_MASK);
 /// What the short way returns is a context, and an interrupt saves floating-point state at its start.
 const _: () = assert!(offset_of!(Context, fpu) == 0);
 
@@ -149,8 +152,12 @@ global_asm!(
     send = const Call::Send as u64,
     reply_receive = const Call::ReplyReceive as u64,
     clean = sym CLEAN,
+    small_max = const SMALL_MAX,
+    length_mask = const LENGTH_MASK,
     fast_send = sym fast_send,
+    fast_send_other = sym fast_send_other,
     fast_reply_receive = sym fast_reply_receive,
+    fast_reply_receive_other = sym fast_reply_receive_other,
     spurious = const timer::SPURIOUS,
     end_of_interrupt = const timer::END_OF_INTERRUPT,
     vectors = const cpu::VECTORS,
@@ -234,35 +241,38 @@ impl Running {
 
 const MISSED: Went = Went { context: core::ptr::null_mut(), badge: 0 };
 
-/// Most messages offer no room for capabilities in what comes back, and then the whole word is their length.
-#[inline(always)]
-fn is_plain(info: MessageInfo) -> bool {
-    info.0 <= SMALL_MAX as u64
-}
-
-extern "C" fn fast_send(handle: Handle, info: MessageInfo, running: &mut Running) -> Went {
-    if !is_plain(info) {
-        return if info.is_small() { fast_send_offering(handle, info, running) } else { MISSED };
-    }
+extern "C" fn fast_send(handle: Handle, _: MessageInfo, running: &mut Running) -> Went {
     let switch = running.kernel.fast_send(handle);
     running.go_on_with(switch)
 }
-#[inline(never)]
-extern "C" fn fast_send_offering(handle: Handle, info: MessageInfo, running: &mut Running) -> Went {
+extern "C" fn fast_send_other(handle: Handle, info: MessageInfo, running: &mut Running) -> Went {
+    if !info.is_small() {
+        return fast_send_long(handle, info, running);
+    }
     let switch = running.kernel.fast_send_offering(handle, info);
     running.go_on_with(switch)
 }
+/// Apart, so that others pay for no register that is used here.
+#[inline(never)]
+extern "C" fn fast_send_long(handle: Handle, info: MessageInfo, running: &mut Running) -> Went {
+    let switch = running.kernel.fast_send_long(handle, info);
+    running.go_on_with(switch)
+}
 
-extern "C" fn fast_reply_receive(handle: Handle, info: MessageInfo, running: &mut Running) -> Went {
-    if !is_plain(info) {
-        return if info.is_small() { fast_reply_receive_offering(handle, info, running) } else { MISSED };
-    }
+extern "C" fn fast_reply_receive(handle: Handle, _: MessageInfo, running: &mut Running) -> Went {
     let switch = running.kernel.fast_reply_receive(handle);
     running.go_on_with(switch)
 }
-#[inline(never)]
-extern "C" fn fast_reply_receive_offering(handle: Handle, info: MessageInfo, running: &mut Running) -> Went {
+extern "C" fn fast_reply_receive_other(handle: Handle, info: MessageInfo, running: &mut Running) -> Went {
+    if !info.is_small() {
+        return fast_reply_receive_long(handle, info, running);
+    }
     let switch = running.kernel.fast_reply_receive_offering(handle, info);
+    running.go_on_with(switch)
+}
+#[inline(never)]
+extern "C" fn fast_reply_receive_long(handle: Handle, info: MessageInfo, running: &mut Running) -> Went {
+    let switch = running.kernel.fast_reply_receive_long(handle, info);
     running.go_on_with(switch)
 }
 

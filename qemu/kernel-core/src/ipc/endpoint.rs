@@ -172,7 +172,7 @@ impl<H: Hw> Kernel<H> {
         if talk.buffer.is_none() && info.needs_buffer() {
             return Err(Error::BAD_ADDRESS);
         }
-        talk.room = info.room();
+        talk.room = info.room() as u32;
         Ok(())
     }
 

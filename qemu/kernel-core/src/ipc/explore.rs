@@ -1,23 +1,25 @@
 //! Every history of one server and two clients, up to a depth: calls, answers at once or parked, revocation, death.
 //!
-//! After each step everybody who waits has somebody to wait for, and after the end of all nothing is left.
+//! After each step everybody who waits has somebody to wait for, and after the end of all nothing is left. Each history is
+//! played twice, with the short way and without: they must come out alike. One client sends long messages.
 
 use super::tests::check;
 use super::{CallId, EndpointId, NotificationId};
 use crate::block::{ControlBlock, Stage};
 use crate::cap::Object;
 use crate::kernel::Kernel;
-use crate::native::testing::{Actor, Came, World};
+use crate::native::testing::{Actor, Came, PAGES, World};
 use crate::testing::FakeHw;
 use crate::testing::explore::{self, Explored};
 use alloc::vec::Vec;
-use bailiwick_abi::{Call, CapabilityWord, Handle, Rights, Transfer};
+use bailiwick_abi::{Call, CapabilityWord, Handle, MessageInfo, Rights, Transfer};
 use bailiwick_protocol::message::Exit;
 
 /// The server, and the clients with their badges.
 const SERVER: usize = 0;
 const BADGES: [u64; 3] = [0, 1, 2];
 const FRAMES: u32 = 64;
+const LONG: u64 = MessageInfo::new(100).0;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Step {
@@ -52,8 +54,19 @@ const STEPS: [Step; 15] = [
     Step::Kill(2),
 ];
 
+/// Which way messages go.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Way {
+    /// As the trap code has them go.
+    ShortFirst,
+    Long,
+}
+
 struct Play {
     w: World,
+    way: Way,
+    /// How many went the short way.
+    short: usize,
     who: Vec<Actor>,
     /// The server's endpoint, and each client's capability of it.
     ports: Vec<Handle>,
@@ -64,9 +77,12 @@ struct Play {
 }
 
 impl Play {
-    fn new() -> Play {
+    fn new(way: Way) -> Play {
         let mut w = World { k: Kernel::start(FakeHw::memory(FRAMES), None).unwrap() };
         let who: Vec<Actor> = BADGES.iter().map(|_| w.actor()).collect();
+        for actor in &who {
+            w.enter(actor.thread, Call::SetBuffer, PAGES, 0);
+        }
         let (own, object) = w.endpoint(who[SERVER]);
         let Came::Back(0, [note, ..]) = w.enter(who[SERVER].thread, Call::NotificationCreate, 0, 0) else {
             panic!()
@@ -86,7 +102,7 @@ impl Play {
         let (Object::Endpoint(endpoint), Object::Notification(notification)) = (object, noted) else {
             panic!()
         };
-        Play { w, who, ports, note, endpoint, notification, parked: Vec::new() }
+        Play { w, way, short: 0, who, ports, note, endpoint, notification, parked: Vec::new() }
     }
 
     /// Takes a step, if it is possible now.
@@ -106,10 +122,11 @@ impl Play {
         let own = self.ports[SERVER].0;
         let parked = || self.parked.first().copied();
         let (call, first, second) = match step {
+            Step::Send(1) => (Call::Send, self.ports[1].0, LONG),
             Step::Send(client) => (Call::Send, self.ports[client].0, 0),
             Step::Receive => (Call::Receive, own, 0),
             Step::Reply => (Call::Reply, 0, 0),
-            Step::ReplyReceive => (Call::ReplyReceive, own, 0),
+            Step::ReplyReceive => (Call::ReplyReceive, own, LONG),
             Step::Park => (Call::ParkReply, 0, 0),
             Step::ReplyParked => (Call::Reply, parked()?.0, 0),
             Step::DropParked => (Call::Delete, parked()?.0, 0),
@@ -118,13 +135,25 @@ impl Play {
             Step::TakeBadge => (Call::TakeBadge, own, 0),
             Step::Kill(_) => return None,
         };
-        let came = self.w.enter(actor.thread, call, first, second);
+        let came = self.go(actor, call, first, second);
         match (step, came) {
             (Step::Park, Came::Back(0, [right, ..])) => self.parked.push(Handle(right)),
             (Step::ReplyParked | Step::DropParked, _) => drop(self.parked.remove(0)),
             _ => {}
         }
         Some(())
+    }
+
+    fn go(&mut self, actor: Actor, call: Call, first: u64, second: u64) -> Came {
+        let may = matches!(call, Call::Send | Call::ReplyReceive) && self.way == Way::ShortFirst;
+        if may {
+            self.w.run(actor.thread);
+            if self.w.try_short(call, first, MessageInfo(second)) {
+                self.short += 1;
+                return self.w.came(actor.thread);
+            }
+        }
+        self.w.enter(actor.thread, call, first, second)
     }
 
     fn is_awaited(&self, call: CallId) -> bool {
@@ -150,7 +179,8 @@ impl Play {
                 Some(Stage::Receiving { .. }) => 4,
             };
             let port = self.w.k.caps.look(actor.space, self.ports[thread_of(actor.thread) as usize]);
-            key.extend([stage, next, holds, u64::from(port.is_ok())]);
+            let seen = talk.and_then(|talk| talk.frame_of_bytes(self.w.k.mem.generation));
+            key.extend([stage, next, holds, u64::from(port.is_ok()), u64::from(seen.is_some())]);
         }
         for right in &self.parked {
             let found = self.w.k.caps.look(self.who[SERVER].space, *right);
@@ -165,6 +195,16 @@ impl Play {
         key.push(bits.map_or(9, |found| found.bits()));
         key.push(self.w.k.caps.badge_records() as u64);
         key
+    }
+
+    /// How the call of each stands. One that was refused has results of no call.
+    fn outcomes(&self) -> Vec<Came> {
+        let came = self.who.iter().map(|actor| self.w.came(actor.thread));
+        came.map(|came| match came {
+            Came::Back(status, _) if status != 0 => Came::Back(status, [0; 3]),
+            came => came,
+        })
+        .collect()
     }
 
     /// Ends everybody; then nothing may be left.
@@ -183,25 +223,33 @@ impl Play {
 struct State {
     path: Vec<Step>,
     key: Vec<u64>,
+    /// How many messages of the path went the short way.
+    short: usize,
 }
 
 fn reach(path: Vec<Step>) -> Option<State> {
-    let mut play = Play::new();
-    let (last, before) = path.split_last().map_or((None, &[][..]), |(last, before)| (Some(*last), before));
-    before.iter().try_for_each(|step| play.take(*step))?;
-    if let Some(last) = last {
-        play.take(last)?;
-    }
+    let [(key, outcomes, short), (other_key, other_outcomes, _)] =
+        [play(&path, Way::ShortFirst)?, play(&path, Way::Long)?];
+    assert_eq!((&key, outcomes), (&other_key, other_outcomes), "{path:?}");
+    Some(State { path, key, short })
+}
+
+/// What tells the state at the end of a path from others, how everybody's call stands, and how many messages went the
+/// short way.
+fn play(path: &[Step], way: Way) -> Option<(Vec<u64>, Vec<Came>, usize)> {
+    let mut play = Play::new(way);
+    path.iter().try_for_each(|step| play.take(*step))?;
     check(&play.w);
-    let key = play.key();
+    let (key, outcomes, short) = (play.key(), play.outcomes(), play.short);
     play.end();
-    Some(State { path, key })
+    Some((key, outcomes, short))
 }
 
 #[test]
 fn in_every_short_history_of_messages_nobody_waits_for_nothing_and_the_end_of_all_leaves_nothing() {
     let depth = explore::depth("BAILIWICK_EXPLORE_MESSAGES", 30);
     let first = reach(Vec::new()).unwrap();
+    let went = core::cell::Cell::new(0);
     let explored: Explored = explore::breadth_first(
         first,
         depth,
@@ -210,7 +258,9 @@ fn in_every_short_history_of_messages_nobody_waits_for_nothing_and_the_end_of_al
             let next = STEPS.iter().filter_map(|step| {
                 let mut path = state.path.clone();
                 path.push(*step);
-                reach(path)
+                let reached = reach(path)?;
+                went.set(went.get() + usize::from(reached.short > state.short));
+                Some(reached)
             });
             next.collect()
         },
@@ -219,4 +269,5 @@ fn in_every_short_history_of_messages_nobody_waits_for_nothing_and_the_end_of_al
     std::println!("messages: {explored:?}, depth {depth}");
     // All there are: no further step leads to another.
     assert!(explored.states > 900, "{explored:?}");
+    assert!(went.get() > 50, "the short way was gone {} times", went.get());
 }

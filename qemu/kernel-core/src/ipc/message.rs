@@ -62,7 +62,7 @@ impl<H: Hw> Kernel<H> {
         // Who named no buffer takes small messages only: nobody can trouble it with others.
         let (receiver, target) = self.buffer_of(to).ok_or(Fault::Sender(Error::TOO_LARGE))?;
         let room = self.talk(to).map_or(0, |talk| talk.room);
-        if info.capabilities() > room {
+        if info.capabilities() > room as usize {
             return Err(Fault::Sender(Error::TOO_LARGE));
         }
         let length = if info.length() > SMALL_MAX { info.length() } else { 0 };
@@ -81,11 +81,24 @@ impl<H: Hw> Kernel<H> {
         // Nothing can have changed since the buffers were looked at.
         self.give_bytes(receiver, target, length);
         self.give_words(receiver, target, &passed);
+        if length > 0 {
+            self.see_buffer(from);
+            self.see_buffer(to);
+        }
         Ok(())
     }
 
+    /// Writes down where the bytes of a thread's buffer are, for the short way of the next message.
+    fn see_buffer(&mut self, id: ThreadId) {
+        let Some((process, address)) = self.buffer_of(id) else { return };
+        let seen = self.with_memory(process, |space, s| space.see(s, address)).flatten();
+        if let Some(talk) = self.talk_mut(id) {
+            talk.bytes = seen;
+        }
+    }
+
     fn buffer_of(&self, id: ThreadId) -> Option<(ProcessId, u64)> {
-        Some((self.threads.get(id)?.process, self.talk(id)?.buffer?))
+        Some((self.threads.get(id)?.process, self.talk(id)?.buffer?.get()))
     }
     fn space_of(&self, process: ProcessId) -> Option<SpaceId> {
         self.processes.get(process)?.native().map(|native| native.space)

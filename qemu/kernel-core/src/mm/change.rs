@@ -162,12 +162,12 @@ impl AddressSpace {
     }
 
     /// Gives back the pages of `start..end`, of which at most `resident` are there.
-    fn drop_pages<H: Hw>(&self, s: &mut Supply<'_, H>, start: u64, end: u64, resident: u32) -> u32 {
+    fn drop_pages<H: Hw>(&mut self, s: &mut Supply<'_, H>, start: u64, end: u64, resident: u32) -> u32 {
         let (mut left, mut at) = (resident, start);
         while left > 0
             && let Some(page) = s.memory.hw.next_mapped(self.space, at, end)
         {
-            if let Some(frame) = s.memory.hw.unmap(self.space, page) {
+            if let Some(frame) = self.clear_page(s, page) {
                 s.release(frame);
                 left -= 1;
             }
@@ -176,7 +176,7 @@ impl AddressSpace {
         resident - left
     }
 
-    pub(super) fn drop_area<H: Hw>(&self, s: &mut Supply<'_, H>, area: Area) {
+    pub(super) fn drop_area<H: Hw>(&mut self, s: &mut Supply<'_, H>, area: Area) {
         self.drop_pages(s, area.start, area.end, area.resident);
         if let Backing::File { file, .. } = area.backing {
             s.close(file);
@@ -252,7 +252,7 @@ impl AddressSpace {
             if let Some((frame, _)) = s.memory.hw.translate(self.space, page) {
                 left -= 1;
                 let protection = self.mapped_protection(s, area, frame, Access::Read);
-                s.map(self.group, self.space, page, frame, protection).map_err(|_| Errno::ENOMEM)?;
+                self.replace_page(s, page, frame, protection).map_err(|_| Errno::ENOMEM)?;
             }
         }
         Ok(())
@@ -367,13 +367,13 @@ impl AddressSpace {
                     };
                     if let Some((frame, protection)) = s.memory.hw.translate(self.space, page) {
                         let _ = s.map(self.group, self.space, back, frame, protection);
-                        s.memory.hw.unmap(self.space, page);
+                        self.clear_page(s, page);
                     }
                 }
                 self.areas.insert(start, area);
                 return Err(Errno::ENOMEM);
             }
-            s.memory.hw.unmap(self.space, from);
+            self.clear_page(s, from);
         }
         self.insert(moved);
         Ok(to)

@@ -92,7 +92,7 @@ impl AddressSpace {
     ) -> Result<Frame, Fault> {
         if access == Access::Write && area.sharing == Sharing::Private && !s.memory.is_sole(frame) {
             let own = s.copy_frame(self.group, frame)?;
-            if let Err(none) = s.map(self.group, self.space, page, own, area.protection) {
+            if let Err(none) = self.replace_page(s, page, own, area.protection) {
                 s.release(own);
                 return Err(none.into());
             }
@@ -108,11 +108,11 @@ impl AddressSpace {
                 s.memory.share(own);
                 s.release(frame);
             }
-            s.map(self.group, self.space, page, own, area.protection)?;
+            self.replace_page(s, page, own, area.protection)?;
             return Ok(own);
         }
         let protection = self.mapped_protection(s, area, frame, access);
-        s.map(self.group, self.space, page, frame, protection)?;
+        self.replace_page(s, page, frame, protection)?;
         Ok(frame)
     }
 

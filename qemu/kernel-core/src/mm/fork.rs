@@ -68,7 +68,7 @@ impl AddressSpace {
                 area.resident = copied;
             }
             if kept != protection {
-                s.map(self.group, self.space, page, frame, kept)?;
+                self.replace_page(s, page, frame, kept)?;
             }
         }
         Ok(())

@@ -17,14 +17,16 @@ mod change;
 mod fault;
 mod fork;
 mod load;
+mod seen;
 mod user;
 
 pub use area::{Area, Backing, Role, Sharing};
 pub use change::{Advice, MapRequest, Place};
 pub use fault::Fault;
 pub use load::{Image, Loaded, MAX_HEADERS, parse};
+pub(crate) use seen::{Generation, Seen};
 
-use crate::hw::{Frame, Hw, Page, Protection, Space};
+use crate::hw::{Frame, Hw, PAGE, Page, Protection, Space};
 use crate::memory::{Charge, GroupId, Memory, NoMemory};
 use crate::vfs::{FileId, Frames, Store};
 use alloc::collections::BTreeMap;
@@ -105,11 +107,11 @@ impl<H: Hw> Supply<'_, H> {
     }
     fn copy_frame(&mut self, group: GroupId, from: Frame) -> Result<Frame, NoMemory> {
         let to = self.frame(group)?;
-        let bytes = *self.memory.bytes(from);
-        *self.memory.bytes_mut(to) = bytes;
+        self.memory.hw.copy(from, to, PAGE);
         Ok(to)
     }
-    /// Maps a page; page tables that are missing are paid by `group`.
+    /// Maps a page where none is ([`AddressSpace::replace_page`] where one is); page tables that are missing are paid by
+    /// `group`.
     fn map(
         &mut self,
         group: GroupId,
@@ -145,6 +147,8 @@ pub struct AddressSpace {
     space: Space,
     group: GroupId,
     areas: BTreeMap<u64, Area>,
+    /// Whether somebody has seen where a page of it is.
+    watched: seen::Watched,
     /// Where searching for room begins, downwards.
     top: u64,
     heap_start: u64,
@@ -169,6 +173,7 @@ impl AddressSpace {
             space,
             group,
             areas: BTreeMap::new(),
+            watched: seen::Watched::default(),
             top: crate::hw::USER_END,
             heap_start: 0,
             heap_end: 0,
@@ -184,6 +189,7 @@ impl AddressSpace {
         for area in areas.into_values() {
             self.drop_area(s, area);
         }
+        self.moves(s);
         let mut tables = alloc::vec::Vec::new();
         s.memory.hw.space_clear(self.space, &mut |frame| tables.push(frame));
         let root = s.memory.hw.space_root(self.space);

@@ -6,6 +6,7 @@ use crate::hw::{Hw, PAGE, USER_END};
 use crate::ipc::{CallId, EndpointId};
 use crate::thread::Channel;
 use bailiwick_abi::{Error, Kind, MessageInfo, Rights};
+use core::num::NonZero;
 
 impl<H: Hw> Call<'_, H> {
     // ---- messages ------------------------------------------------------------------------------------------------
@@ -82,11 +83,12 @@ impl<H: Hw> Call<'_, H> {
     }
     pub(super) fn set_buffer(&mut self) -> Outcome {
         let address = self.arg(0);
-        if !address.is_multiple_of(PAGE as u64) || address == 0 || address >= USER_END - 2 * PAGE as u64 {
+        if !address.is_multiple_of(PAGE as u64) || address >= USER_END - 2 * PAGE as u64 {
             return Err(Error::BAD_ADDRESS.into());
         }
+        let address = NonZero::new(address).ok_or(Error::BAD_ADDRESS)?;
         if let Some(talk) = self.k.talk_mut(self.thread) {
-            talk.buffer = Some(address);
+            (talk.buffer, talk.bytes) = (Some(address), None);
         }
         Ok(NOTHING)
     }

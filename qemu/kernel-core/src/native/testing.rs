@@ -139,9 +139,11 @@ impl World {
         };
         let switch = match call {
             Call::Send if plain => self.k.fast_send(handle),
-            Call::Send => self.k.fast_send_offering(handle, info),
+            Call::Send if info.is_small() => self.k.fast_send_offering(handle, info),
+            Call::Send => self.k.fast_send_long(handle, info),
             Call::ReplyReceive if plain => self.k.fast_reply_receive(handle),
-            Call::ReplyReceive => self.k.fast_reply_receive_offering(handle, info),
+            Call::ReplyReceive if info.is_small() => self.k.fast_reply_receive_offering(handle, info),
+            Call::ReplyReceive => self.k.fast_reply_receive_long(handle, info),
             _ => None,
         };
         let (Some(switch), Some(to)) = (switch, self.k.sched.current()) else { return false };
@@ -150,7 +152,7 @@ impl World {
         let process = self.k.threads.get(to).unwrap().process;
         let tables = self.k.processes.get(process).unwrap().memory.as_ref().unwrap().space();
         assert_eq!(switch.tables, tables, "somebody else's page tables");
-        let used = info.length().div_ceil(8);
+        let used = if info.length() > SMALL_MAX { 0 } else { info.length().div_ceil(8) };
         let sent = self.words_in(from);
         self.words(to, core::array::from_fn(|at| if at < used { sent[at] } else { 0 }));
         let r = self.k.threads.get_mut(to).unwrap().registers_mut();

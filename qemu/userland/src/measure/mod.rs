@@ -16,7 +16,8 @@
 //! ```text
 //! null call: …                          Call::Null
 //! round trip of N words: …              Send and ReplyReceive, N words each way: 0, 4, 8 in registers, 9 and 120
-//!                                       in the message buffers
+//!                                       in the message buffers, through which such messages have come before
+//! round trip of 9 words by another buffer: …   the caller has named its buffer since
 //! one capability in the call: …         a copy of a badged endpoint capability, an empty answer
 //! round trip with room for a capability: …   no word each way, the caller offers a slot
 //! derive: …                             a narrower endpoint capability
@@ -106,6 +107,14 @@ fn echoes(server: Server, buffer: Buffer) -> usize {
         });
         wrong += usize::from(buffer.bytes() != bytes);
     }
+    // The kernel has not seen this one yet, though it is the same.
+    figure("round trip of 9 words by another buffer", || {
+        wrong += usize::from(buffer.name().is_err());
+        let mut registers = Registers::send(server.port, MessageInfo::new(72), [0; WORDS]);
+        let ticks = ticks(&mut registers);
+        wrong += usize::from(registers.rax != 0);
+        ticks
+    });
     let info = MessageInfo::new(0).with_room(1);
     wrong += calls("round trip with room for a capability", Registers::send(server.port, info, [0; WORDS]));
     wrong

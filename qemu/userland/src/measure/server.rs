@@ -89,10 +89,14 @@ pub(super) struct Buffer(*mut MessageBuffer);
 impl Buffer {
     /// Names one to the kernel.
     pub(super) fn new() -> Result<Buffer, Error> {
-        let buffer = Box::into_raw(Box::new(MessageBuffer::new()));
+        let buffer = Buffer(Box::into_raw(Box::new(MessageBuffer::new())));
+        buffer.name()?;
+        Ok(buffer)
+    }
+    /// Names it again.
+    pub(super) fn name(self) -> Result<(), Error> {
         // SAFETY: it stays for good.
-        unsafe { sys::call(Call::SetBuffer, &[buffer as u64]) }?;
-        Ok(Buffer(buffer))
+        unsafe { sys::call(Call::SetBuffer, &[self.0 as u64]) }.map(drop)
     }
     /// The next call carries this capability.
     pub(super) fn put_capability(self, word: CapabilityWord) {

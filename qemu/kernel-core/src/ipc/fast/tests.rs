@@ -2,9 +2,12 @@
 
 use crate::cap::{Capability, Object};
 use crate::group::Limits;
+use crate::hw::{Hw, PAGE, Page, Protection};
 use crate::ipc::tests::{OK, Pair, back, pair};
 use crate::memory::GroupId;
+use crate::mm::{Access, AddressSpace, Advice, Place};
 use crate::native::testing::{Actor, Came, PAGES};
+use crate::ns::ProcessId;
 use crate::testing::Dice;
 use crate::thread::{State, ThreadId};
 use alloc::format;
@@ -28,7 +31,25 @@ fn state(p: &Pair) -> String {
             all += &format!(" {} {:?}", r.rax, (r.rax == OK).then_some(message));
         }
     }
+    for process in [p.server.process, p.client.process] {
+        all += &format!("\n{:?}", contents(p, process));
+    }
     all
+}
+
+/// What is in the pages of a process, as a number for each; none if it has ended. It brings no page in.
+fn contents(p: &Pair, process: ProcessId) -> Option<Vec<Option<u64>>> {
+    let tables = p.w.k.processes.get(process)?.memory.as_ref()?.space();
+    let number = |bytes: &[u8; PAGE]| {
+        let words = bytes.as_chunks().0.iter().map(|word| u64::from_le_bytes(*word));
+        words.fold(1, |number: u64, word| number.rotate_left(5).wrapping_mul(31) ^ word)
+    };
+    let page = |at: u64| {
+        let page = Page::containing(PAGES + at * PAGE as u64)?;
+        let (frame, _) = p.w.k.mem.hw.translate(tables, page)?;
+        Some(number(p.w.k.mem.bytes(frame)))
+    };
+    Some((0..3).map(page).collect())
 }
 
 /// A call that is about to be made.
@@ -75,6 +96,59 @@ impl Pair {
     fn ready(&mut self) {
         self.receive(0);
     }
+    /// Both have buffers, through which long messages have come.
+    fn seen(&mut self) {
+        self.buffers();
+        self.receive(0);
+        self.fill(self.client, 1);
+        self.send(LONG);
+        let answered = self.answers(LONG);
+        self.go_long(answered);
+    }
+    /// The same, and another thread of the server's process receives in its place.
+    fn seen_and_replaced(&mut self) -> ThreadId {
+        self.seen();
+        self.send(MessageInfo::new(0));
+        self.reply(MessageInfo::new(0));
+        self.w.thread(self.server.process)
+    }
+    /// The same, and a call is to be answered.
+    fn seen_and_called(&mut self) {
+        self.seen();
+        self.send(LONG);
+    }
+    /// Bytes in the buffer of a process.
+    fn fill(&mut self, of: Actor, seed: u8) {
+        let bytes: Vec<u8> = (0..PAGE).map(|at| (at as u8).wrapping_mul(7).wrapping_add(seed)).collect();
+        self.w.write(of.process, PAGES, &bytes);
+    }
+    /// Pages are where they were at first, if they are not there any more; half the time with nothing in them.
+    fn renew(&mut self, of: Actor) {
+        let request =
+            |space: &AddressSpace| space.area_at(PAGES).is_some_and(|area| area.allows(Access::Write));
+        let there = self.w.k.with_memory(of.process, |space, _| request(space));
+        if there == Some(false) {
+            self.w.map(of.process, PAGES, 3, Protection::READ | Protection::WRITE);
+        }
+    }
+    /// Something happens to the memory of a process.
+    fn change(&mut self, of: Actor, change: Change) {
+        let changed = self.w.k.with_memory(of.process, |space, s| match change {
+            Change::Unmap(at) => space.unmap(s, PAGES + at * PAGE as u64, PAGE as u64),
+            Change::Protect => space.protect(s, PAGES, PAGE as u64, Protection::READ),
+            Change::Move => {
+                let to = Place::Fixed(PAGES + 8 * PAGE as u64);
+                space.resize(s, PAGES, PAGE as u64, PAGE as u64, Some(to)).map(drop)
+            }
+            Change::Forget => space.advise(s, PAGES, PAGE as u64, Advice::DontNeed),
+            Change::Fork => {
+                let copy = space.fork(s).unwrap();
+                copy.destroy(s);
+                Ok(())
+            }
+        });
+        changed.unwrap().unwrap();
+    }
     fn called(&mut self) {
         self.receive(0);
         self.send(MessageInfo::new(0));
@@ -85,12 +159,61 @@ impl Pair {
 type Exits = [(&'static str, fn(&mut Pair) -> Made)];
 
 const SMALL: MessageInfo = MessageInfo::new(8);
+const LONG: MessageInfo = MessageInfo::new(1000);
+
+/// What can happen to the pages of a process, of which the first two are its buffer.
+#[derive(Clone, Copy, Debug)]
+enum Change {
+    Unmap(u64),
+    Protect,
+    Move,
+    Forget,
+    Fork,
+}
+
+const CHANGES: [Change; 6] =
+    [Change::Unmap(0), Change::Unmap(1), Change::Protect, Change::Move, Change::Forget, Change::Fork];
 
 const EXITS: &Exits = &[
-    ("a long message", |p| {
+    ("a long message by buffers through which none has come", |p| {
         p.buffers();
         p.ready();
         p.sends(MessageInfo::new(65))
+    }),
+    ("a long message by another buffer", |p| {
+        p.seen();
+        assert_eq!(back(p.w.enter(p.client.thread, Call::SetBuffer, PAGES + PAGE as u64, 0)), OK);
+        p.sends(LONG)
+    }),
+    ("a long message to another buffer", |p| {
+        let other = p.seen_and_replaced();
+        p.w.enter(other, Call::SetBuffer, PAGES, 0);
+        p.w.enter(other, Call::Receive, p.own.0, 0);
+        p.sends(LONG)
+    }),
+    ("a long message to who named no buffer", |p| {
+        let other = p.seen_and_replaced();
+        p.w.enter(other, Call::Receive, p.own.0, 0);
+        p.sends(LONG)
+    }),
+    ("a message longer than it can be", |p| {
+        p.seen();
+        p.sends(MessageInfo::new(4097))
+    }),
+    ("a long message with a bit that means nothing", |p| {
+        p.seen();
+        p.sends(MessageInfo(1 << 40 | 1000))
+    }),
+    ("a long answer, and the server's buffer is another", |p| {
+        p.seen_and_called();
+        assert_eq!(back(p.w.enter(p.server.thread, Call::SetBuffer, PAGES + PAGE as u64, 0)), OK);
+        p.answers(LONG)
+    }),
+    ("a long answer to a caller without a buffer", |p| {
+        p.seen();
+        let other = p.w.thread(p.client.process);
+        p.w.enter(other, Call::Send, p.port.0, 0);
+        p.answers(LONG)
     }),
     ("a capability beside it", |p| {
         p.buffers();
@@ -149,7 +272,7 @@ const EXITS: &Exits = &[
         p.other_group(p.server);
         p.sends(SMALL)
     }),
-    ("an answer that is long", |p| {
+    ("an answer that is long by buffers through which nothing long has come", |p| {
         p.buffers();
         p.called();
         p.answers(MessageInfo::new(100))
@@ -255,6 +378,107 @@ fn what_is_usual_goes_the_short_way_with_badge_words_and_a_right_that_is_used_on
 }
 
 #[test]
+fn long_messages_go_the_short_way_once_one_has_come_through_both_buffers() {
+    for length in [65, 72, 100, 1000, 4095, 4096] {
+        let (mut short, mut long) = (pair(), pair());
+        let info = MessageInfo::new(length).with_room(length % 3);
+        for (at, p) in [&mut short, &mut long].into_iter().enumerate() {
+            p.seen();
+            for round in 0..3 {
+                let (sent, answered) = (p.sends(info), p.answers(info));
+                for (made, by) in [(sent, p.client), (answered, p.server)] {
+                    p.fill(by, (length as u8).wrapping_add(round));
+                    p.w.words(by.thread, [1, 2, 3, 4, 5, 6, 7, 8]);
+                    if at == 0 {
+                        assert!(p.try_short(made), "{length}");
+                    } else {
+                        p.go_long(made);
+                    }
+                }
+                let (there, back) = (p.w.words_in(p.server.thread), p.w.words_in(p.client.thread));
+                assert_eq!((there, back), ([1, 2, 3, 4, 5, 6, 7, 8], [0; 8]), "{length}");
+                let [sent, came] = [p.server, p.client].map(|of| p.w.read(of.process, PAGES, length));
+                assert_eq!(sent, came);
+            }
+        }
+        assert_eq!(state(&short), state(&long), "{length}");
+    }
+}
+
+#[test]
+fn a_message_between_threads_that_share_their_buffer_is_what_it_was() {
+    let mut p = pair();
+    p.seen();
+    let sender = p.w.thread(p.server.process);
+    assert_eq!(back(p.w.enter(sender, Call::SetBuffer, PAGES, 0)), OK);
+    let made = Made { by: sender, call: Call::Send, handle: p.own.0, info: LONG };
+    for short in [false, true] {
+        p.fill(p.server, 40);
+        let before = p.w.read(p.server.process, PAGES, PAGE);
+        assert_eq!(p.go(made), short);
+        assert_eq!(p.w.read(p.server.process, PAGES, PAGE), before);
+        let answered = p.answers(MessageInfo::new(0));
+        p.go(answered);
+    }
+}
+
+#[test]
+fn whatever_happens_to_a_buffer_the_next_long_message_comes_out_as_if_nothing_had_been_seen() {
+    for change in CHANGES {
+        for of_client in [true, false] {
+            for answer in [true, false] {
+                let (mut short, mut long) = (pair(), pair());
+                let mut went = [false; 2];
+                for (at, p) in [&mut short, &mut long].into_iter().enumerate() {
+                    if answer {
+                        p.seen_and_called()
+                    } else {
+                        p.seen()
+                    }
+                    let of = if of_client { p.client } else { p.server };
+                    p.change(of, change);
+                    for went in &mut went {
+                        let made = if answer { p.answers(LONG) } else { p.sends(LONG) };
+                        if p.w.k.threads.state(made.by) != State::Runnable {
+                            continue;
+                        }
+                        if at == 0 {
+                            *went = p.go(made);
+                        } else {
+                            p.go_long(made);
+                        }
+                    }
+                }
+                let what = format!("{change:?} of the client {of_client}, answer {answer}");
+                assert_eq!(state(&short), state(&long), "{what}");
+                // The second page was never there.
+                assert_eq!(went[0], matches!(change, Change::Unmap(1)), "{what}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_happens_to_memory_that_nobody_has_seen_takes_the_short_way_from_nobody() {
+    let mut p = pair();
+    p.seen();
+    let other = p.w.actor();
+    p.fill(other, 3);
+    for change in [Change::Fork, Change::Protect, Change::Unmap(0)] {
+        p.change(other, change);
+    }
+    p.kill(other);
+    // A page that comes to be where none was moves none.
+    p.w.write(p.client.process, PAGES + 2 * PAGE as u64, &[1]);
+    let sent = p.sends(LONG);
+    assert!(p.try_short(sent));
+    let other = p.w.thread(p.server.process);
+    p.w.k.end_thread(other, Exit::Code(0));
+    let answered = p.answers(LONG);
+    assert!(p.try_short(answered));
+}
+
+#[test]
 fn nobody_who_is_not_a_native_thread_goes_the_short_way() {
     let mut p = pair();
     p.ready();
@@ -287,8 +511,8 @@ fn random(dice: &mut Dice, p: &Pair) -> Option<Made> {
         _ if server => p.own.0,
         _ => p.port.0,
     };
-    let info =
-        MessageInfo::new(dice.below(10) as usize * 8).with_room(dice.below(8).saturating_sub(5) as usize);
+    let length = [0, 8, 24, 33, 56, 64, 65, 72, 1000, 4096][dice.below(10) as usize];
+    let info = MessageInfo::new(length).with_room(dice.below(8).saturating_sub(5) as usize);
     Some(Made { by, call, handle, info })
 }
 
@@ -320,10 +544,24 @@ fn random_exchanges_come_out_alike_with_and_without_the_short_way() {
                     }
                 }
             }
+            let (change, of_client) = (dice.below(100) as usize, dice.below(2) == 0);
+            if change < CHANGES.len() {
+                for p in [&mut short, &mut long] {
+                    let of = if of_client { p.client } else { p.server };
+                    p.renew(of);
+                    p.change(of, CHANGES[change]);
+                    p.renew(of);
+                }
+            }
             let Some(made) = random(&mut dice, &short) else { continue };
             let words = core::array::from_fn(|_| dice.below(1 << 40));
+            let seed = dice.below(256) as u8;
             for p in [&mut short, &mut long] {
                 p.w.words(made.by, words);
+                let process = p.w.k.threads.get(made.by).unwrap().process;
+                if p.w.k.with_memory(process, |space, s| space.write(s, PAGES, &[seed; 200])).is_none() {
+                    panic!("a thread without memory");
+                }
             }
             if short.go(made) {
                 went += 1
