@@ -443,16 +443,19 @@ fn cve_2022_0811_a_sysctl_brings_no_other_one_along() {
 fn cve_2022_23648_a_bind_source_is_the_configuration_s_and_never_the_image_s() {
     let home = Home::new();
     let canary = Canary::new();
-    // The image turns the target into a link to the host; the mount stays inside.
+    // The image turns the target into a link to the host.
     let bundle = with("cat /volume/file", |config| {
         config["mounts"].as_array_mut().unwrap().push(json!({
             "destination": "/volume", "type": "bind", "source": canary.path(), "options": ["rbind", "ro"]
         }));
     });
-    link(&bundle, "volume", Path::new("/../../../etc"));
     let host = fs::read_dir("/etc").unwrap().count();
-    let (status, output, line) = home.run_bundle(&bundle, &home.id("c23648-"));
-    assert!(status == 1 || output == "untouched", "{status} {output} {line}");
+    link(&bundle, "volume", Path::new("../../../etc"));
+    let (status, _, line) = home.run_bundle(&bundle, &home.id("c23648a-"));
+    assert_eq!((status, line.contains("/volume leads out")), (1, true), "{line}");
+    link(&bundle, "volume", Path::new("/var/volume"));
+    let (status, output, line) = home.run_bundle(&bundle, &home.id("c23648b-"));
+    assert_eq!((status, output.as_str()), (0, "untouched"), "{line}");
     assert_eq!(fs::read_dir("/etc").unwrap().count(), host);
     canary.assert_untouched("bind");
 }

@@ -147,7 +147,24 @@ pub const BAD: &[Bad] = &[
         Config(|c| mount(c, "/etc/passwd/x", "tmpfs", "tmpfs")),
         &["/etc/passwd/x", "ENOTDIR"],
     ),
-    bad("mount-through-a-loop", Files(mount_through_loop), &["/loop", "ELOOP"]),
+    bad("mount-through-a-loop", Files(|b| mount_through(b, "link")), &["/link", "ELOOP"]),
+    bad(
+        "mount-through-a-link-out",
+        Files(|b| mount_through(b, "../elsewhere")),
+        &["/link/x", "leads out of the root file system", "EXDEV"],
+    ),
+    bad(
+        "mount-through-a-long-way-out",
+        Files(|b| mount_through(b, "etc/../../../../elsewhere")),
+        &["/link/x", "leads out of the root file system", "EXDEV"],
+    ),
+    bad(
+        "mount-through-an-absolute-way-out",
+        Files(|b| mount_through(b, "/../../elsewhere")),
+        &["/link/x", "leads out of the root file system", "EXDEV"],
+    ),
+    bad("proc-a-link", Files(|b| in_place_of(b, "proc")), &["/proc", "ordinary directory", "ENOTDIR"]),
+    bad("sys-a-link", Files(|b| in_place_of(b, "sys")), &["/sys", "ordinary directory", "ENOTDIR"]),
 ];
 
 /// Ids that cannot be: empty, too long, with a slash, one that means another directory, with a blank.
@@ -223,11 +240,18 @@ fn rootfs_outside(bundle: &Bundle) -> io::Result<()> {
     symlink("/", bundle.rootfs())
 }
 
-fn mount_through_loop(bundle: &Bundle) -> io::Result<()> {
-    symlink("loop", bundle.rootfs().join("loop"))?;
+/// A mount below `/link`, which is a link with this target.
+fn mount_through(bundle: &Bundle, target: &str) -> io::Result<()> {
+    symlink(target, bundle.rootfs().join("link"))?;
     let mut config = bundle.config.clone();
-    mount(&mut config, "/loop/x", "tmpfs", "tmpfs");
+    mount(&mut config, "/link/x", "tmpfs", "tmpfs");
     fs::write(bundle.path().join("config.json"), config.to_string())
+}
+
+/// A link in place of a directory that the runtime mounts on, to one that is there.
+fn in_place_of(bundle: &Bundle, name: &str) -> io::Result<()> {
+    fs::remove_dir_all(bundle.rootfs().join(name))?;
+    symlink("/tmp", bundle.rootfs().join(name))
 }
 
 fn for_another_machine(mut elf: Vec<u8>) -> Vec<u8> {

@@ -1,8 +1,9 @@
 //! Paths inside a container's root, by descriptor only.
 //!
 //! A path string that comes from a bundle is never given to a system call that would resolve it against the
-//! server's own root. [`Root`] walks it below a descriptor of the new root with openat2(2): links that point
-//! out stay inside, magic links are refused, and what comes back is a descriptor that is used from then on.
+//! server's own root. [`Root`] walks it below a descriptor of the new root with openat2(2): absolute links begin again
+//! inside, magic links are refused, and what comes back is a descriptor that is used from then on. Where something is
+//! to be made or mounted, a link whose `..` climbs above the root is refused.
 
 use super::fault::{Context, Fault, Outcome};
 use alloc::collections::VecDeque;
@@ -90,7 +91,7 @@ impl Root {
     }
 
     /// Opens `path`, making it and the directories before it where they are missing. A link at the end is
-    /// followed, inside the root.
+    /// followed, inside the root; a way that climbs above the root is `EXDEV`.
     pub(super) fn make(&self, path: &str, missing: Missing) -> Outcome<Place> {
         self.walk(path, Some(missing), LINKS_MAX)
     }
@@ -113,12 +114,14 @@ impl Root {
     fn walk(&self, path: &str, missing: Option<Missing>, links_allowed: usize) -> Outcome<Place> {
         let mut ahead: VecDeque<String> = path.split('/').map(String::from).collect();
         let mut place = Place { names: Vec::new(), fd: self.open_exactly(&[]).context(|| "open /".into())? };
-        let mut links = 0;
+        let (mut links, mut link) = (0, None);
         while let Some(name) = ahead.pop_front() {
             match name.as_str() {
                 "" | "." => continue,
                 ".." => {
-                    place.names.pop();
+                    if place.names.pop().is_none() {
+                        return Err(Fault::new(Errno::EXDEV, leads_out(path, link.as_deref())));
+                    }
                     place.fd =
                         self.open_exactly(&place.names).context(|| format!("open {}", place.path()))?;
                     continue;
@@ -134,8 +137,11 @@ impl Root {
             }
             links += 1;
             if links > links_allowed {
-                let what = format!("{}: is a symbolic link where an ordinary directory must be", next.path());
-                return Err(Fault::new(if links_allowed == 0 { Errno::ENOTDIR } else { Errno::ELOOP }, what));
+                let (errno, why) = match links_allowed {
+                    0 => (Errno::ENOTDIR, "is a symbolic link where an ordinary directory must be"),
+                    _ => (Errno::ELOOP, "is one symbolic link too many on the way"),
+                };
+                return Err(Fault::new(errno, format!("{}: {why}", next.path())));
             }
             let target = read_link(next.fd.as_fd()).context(|| format!("read link {}", next.path()))?;
             if target.starts_with('/') {
@@ -145,6 +151,7 @@ impl Root {
             for name in target.split('/').rev() {
                 ahead.push_front(name.to_string());
             }
+            link = Some(next.path());
         }
         Ok(place)
     }
@@ -168,6 +175,15 @@ impl Root {
         }
         let fd = self.open_exactly(&names).context(|| format!("open /{}", names.join("/")))?;
         Ok(Place { names, fd })
+    }
+}
+
+/// Why a way is refused that climbs above the root, and the last link on it.
+fn leads_out(path: &str, link: Option<&str>) -> String {
+    let out = "leads out of the root file system";
+    match link {
+        Some(link) => format!("{path}: the symbolic link {link} {out}"),
+        None => format!("{path}: {out}"),
     }
 }
 

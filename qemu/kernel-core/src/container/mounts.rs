@@ -217,14 +217,20 @@ fn destination(
     root: Location,
     mount: &Mount,
     source: &Source<'_>,
-) -> Result<Place, Errno> {
+) -> Result<Place, Fault> {
     let (missing, links) = match source {
         Source::New(FsKind::Proc | FsKind::Sysfs, _) => (Missing::Directory, Links::Refuse),
         Source::New(..) => (Missing::Directory, Links::Follow),
         Source::Bind(at, _) if vfs.is_directory(at.node) => (Missing::Directory, Links::Follow),
         Source::Bind(..) => (Missing::File, Links::Follow),
     };
-    place::make(vfs, env, by, root, &mount.destination, missing, links)
+    place::make(vfs, env, by, root, &mount.destination, missing, links).map_err(|errno| match errno {
+        Errno::EXDEV => Fault::new(errno, "it leads out of the root file system"),
+        Errno::ENOTDIR if links == Links::Refuse => {
+            Fault::new(errno, "an ordinary directory must be there, without symbolic links on the way")
+        }
+        other => other.into(),
+    })
 }
 
 /// The node that is in the device's place already.

@@ -1,7 +1,8 @@
 //! Paths inside a new root: resolved one component at a time, made where they are missing, never leaving the root.
 //!
-//! A symbolic link begins again inside the root if it is absolute, and `..` above the root stays at the root. What
-//! was found is a [`Location`]: no path is ever looked up twice.
+//! A symbolic link begins again inside the root if it is absolute. Where something is to be made, `..` above the root
+//! is refused; where something is only looked for it stays at the root, as it will for the container. What was found is
+//! a [`Location`]: no path is ever looked up twice.
 
 use crate::vfs::{Caller, Env, From, FsContext, Last, Location, Node, Resolve, Special, Target, Vfs};
 use alloc::collections::VecDeque;
@@ -58,7 +59,8 @@ impl Way {
 /// Where `path` leads inside `root`; what is missing is made, owned by the caller.
 ///
 /// # Errors
-/// Those of path_resolution(7), mkdir(2) and mknod(2); `ELOOP` for a magic link of proc.
+/// Those of path_resolution(7), mkdir(2) and mknod(2); `ELOOP` for a magic link of proc; `EXDEV` for `..` above the
+/// root, unless nothing is to be made.
 pub(super) fn make(
     vfs: &mut Vfs,
     env: &mut Env<'_>,
@@ -77,7 +79,9 @@ pub(super) fn make(
     while let Some(name) = ahead.pop_front() {
         let here = way.0.last().map_or(root, |(at, _)| *at);
         if name == b".." {
-            way.0.pop();
+            if way.0.pop().is_none() && missing != Missing::Nothing {
+                return Err(Errno::EXDEV);
+            }
             continue;
         }
         let from = From { base: Some(here), resolve: Resolve::NO_MAGICLINKS };
