@@ -215,6 +215,18 @@ impl<C: Channel> Factory<C> {
         call_for_capability::<C, ()>(&self.channel, request, None).map(|(_, channel)| Self::new(channel))
     }
 
+    /// Stores a capability on one container of this factory with another one: whoever may run programs in that can take
+    /// it out by its name ([`Container::take`]). It ends with both containers, with this capability and by its handle,
+    /// and so does what was taken out.
+    ///
+    /// # Errors
+    /// [`CallError`]; a refusal if a container is not there or something is stored under the name.
+    pub fn grant(&self, grant: Grant<'_>) -> Result<GrantHandle, CallError<C::Error>> {
+        let request = Request::Grant(grant);
+        let reply: DeriveReply = call(&self.channel, request, None, &mut ReplyBuffer::default())?;
+        Ok(reply.handle)
+    }
+
     /// What has been used of the quota.
     ///
     /// # Errors
@@ -322,6 +334,14 @@ impl<C: Channel> Container<C> {
     /// [`CallError`].
     pub fn statistics(&self) -> Result<Statistics, CallError<C::Error>> {
         call(&self.channel, Request::Statistics, None, &mut ReplyBuffer::default())
+    }
+    /// A capability that was stored with this container under this name.
+    ///
+    /// # Errors
+    /// [`CallError`]; what was taken back is not there.
+    pub fn take(&self, name: &str) -> Result<Container<C>, CallError<C::Error>> {
+        let request = Request::Take(Take { name });
+        call_for_capability::<C, ()>(&self.channel, request, None).map(|(_, channel)| Container::new(channel))
     }
     /// Changes limits: `resources` is JSON as `linux.resources` of a `config.json`. All of it is done or none.
     ///

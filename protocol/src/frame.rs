@@ -185,6 +185,8 @@ impl Request<'_> {
             Request::PivotRoot => Op::PivotRoot,
             Request::Update(_) => Op::Update,
             Request::Events(_) => Op::Events,
+            Request::Grant(_) => Op::Grant,
+            Request::Take(_) => Op::Take,
         }
     }
 
@@ -215,6 +217,8 @@ impl Request<'_> {
             Request::Delete(v) => out.put(op, tag, v),
             Request::Update(v) => out.put(op, tag, v),
             Request::Events(v) => out.put(op, tag, v),
+            Request::Grant(v) => out.put(op, tag, v),
+            Request::Take(v) => out.put(op, tag, v),
             _ => out.put(op, tag, &()),
         }
     }
@@ -256,6 +260,8 @@ impl Request<'_> {
             Op::PivotRoot => empty(bytes, Request::PivotRoot)?,
             Op::Update => Request::Update(body(bytes)?),
             Op::Events => Request::Events(body(bytes)?),
+            Op::Grant => Request::Grant(body(bytes)?),
+            Op::Take => Request::Take(body(bytes)?),
         };
         Ok((tag, request))
     }

@@ -71,7 +71,7 @@ impl Derive {
     }
 }
 
-/// Reply to `Derive`; the capability comes beside it.
+/// Reply to `Derive`, with the capability beside it, and to `Grant`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct DeriveReply {
     /// What the sender knows the new capability by, to take it back alone.
@@ -469,6 +469,29 @@ pub struct Update<'a> {
     pub resources: &'a str,
 }
 
+/// Most capabilities that are stored with one container.
+pub const STORED_MAX: usize = 16;
+
+/// `Grant`. Both containers are of this very factory.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Grant<'a> {
+    /// The container that the capability is stored with, by its id.
+    pub to: &'a str,
+    /// What it is taken out by; such names are of the same letters as ids.
+    pub name: &'a str,
+    /// The container that it is a capability on, by its id.
+    pub on: &'a str,
+    /// Mask put over the factory's container rights.
+    pub rights: Rights,
+}
+
+/// `Take`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Take<'a> {
+    /// What it was stored under.
+    pub name: &'a str,
+}
+
 /// `Events`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Events {
@@ -557,12 +580,14 @@ pub enum Request<'a> {
     PivotRoot,
     Update(Update<'a>),
     Events(Events),
+    Grant(Grant<'a>),
+    Take(Take<'a>),
 }
 
 /// A reply's body, before it is encoded.
 ///
 /// Operations that only say "done" reply with [`Reply::Done`]; where a capability comes back (`Derive`,
-/// `Create`, `Lookup`, `Delegate`, `Exec`) it is beside the frame. Pages are borrowed: a reply is moved more than
+/// `Create`, `Lookup`, `Delegate`, `Exec`, `Take`) it is beside the frame. Pages are borrowed: a reply is moved more than
 /// once on its way, and they are large.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[allow(missing_docs, reason = "the variants are named like the replies they hold")]

@@ -136,7 +136,11 @@ operations! {
     Update = 45, Container, Rights::UPDATE;
     /// What has happened to the container, or to all containers below the factory, from a cursor on.
     Events = 47, Watched, Rights::OBSERVE;
+    /// Stores a capability on one container of this factory with another one, under a name.
+    Grant = 48, Factory, Rights::LIST;
+    /// A capability that was stored with the container, by its name.
+    Take = 49, Container, Rights::EXEC;
 }
 
 /// Numbers kept free for operations that are designed but not built, so that nothing else takes them.
-pub const RESERVED: &[(u16, &str)] = &[(46, "Attach"), (48, "Grant")];
+pub const RESERVED: &[(u16, &str)] = &[(46, "Attach")];

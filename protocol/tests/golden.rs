@@ -66,6 +66,11 @@ fn requests() -> Vec<(Request<'static>, &'static str)> {
         (Request::PivotRoot, "2c000102"),
         (Request::Update(Update { resources: "{}" }), "2d000102027b7d"),
         (Request::Events(Events { cursor: Some(300), waiting: Waiting::Yes }), "2f00010201ac0201"),
+        (
+            Request::Grant(Grant { to: "a", name: "db", on: "b", rights: Rights::OBSERVE }),
+            "300001020161026462016202",
+        ),
+        (Request::Take(Take { name: "db" }), "31000102026462"),
     ]
 }
 

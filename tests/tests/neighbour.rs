@@ -116,6 +116,10 @@ fn step(n: usize, handles: &[GrantHandle]) -> (usize, Request<'static>) {
         26 => Request::PivotRoot,
         27 => Request::Annotation(Annotation { index: 0 }),
         28 if n.is_multiple_of(2) => Request::Drop,
+        30 if n.is_multiple_of(2) => {
+            return (0, Request::Grant(Grant { to: id, name: "x", on: "db", rights: ALL }));
+        }
+        30 => Request::Take(Take { name: "x" }),
         29 => Request::Update(Update { resources: r#"{"memory":{"limit":50000000},"pids":{"limit":9}}"# }),
         _ => Request::Hello(Hello { version_min: 1, version_max: 1 }),
     };

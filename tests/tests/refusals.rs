@@ -50,6 +50,8 @@ fn sample(op: Op) -> Request<'static> {
         Op::Delete => Request::Delete(Delete { mode: DeleteMode::Force }),
         Op::PivotRoot => Request::PivotRoot,
         Op::Update => Request::Update(UPDATE),
+        Op::Grant => Request::Grant(Grant { to: "web", name: "own", on: "web", rights: Rights::all() }),
+        Op::Take => Request::Take(Take { name: "own" }),
         Op::Events => Request::Events(Events { cursor: None, waiting: Waiting::No }),
     }
 }
@@ -245,7 +247,7 @@ fn an_operation_is_refused_by_every_kind_of_object_that_does_not_understand_it()
             }
         }
     }
-    assert_eq!(count, 7 * 2 + 11 * 2 + 3 + 1, "a row of the table of operations has changed");
+    assert_eq!(count, 8 * 2 + 12 * 2 + 3 + 1, "a row of the table of operations has changed");
 }
 
 #[test]
@@ -298,6 +300,8 @@ fn expected(request: &Request<'_>, at: At) -> Option<RefusalCode> {
         },
         Request::Delete(_) => (at == At::Deleting).then_some(R::Busy),
         Request::PivotRoot => (at == At::Creating).then_some(R::State),
+        // Nothing was stored.
+        Request::Take(_) => Some(if at == At::Deleting { R::Busy } else { R::NotFound }),
         Request::Update(_) => match at {
             At::Stopped => Some(R::State),
             _ => moving.then_some(R::Busy),

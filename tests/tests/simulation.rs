@@ -27,6 +27,8 @@ const REMEMBERED: usize = 40;
 /// Most capabilities that a client keeps.
 const HOLDS: usize = 12;
 const IDS: [&str; 8] = ["web", "db", "cache", "job", "a", "b", "c", "d"];
+/// What capabilities are stored under.
+const STORED: &str = "stored";
 /// Limits that containers are given later: good ones, too much for a tenant, what takes a limit away, and no limits.
 const UPDATES: [&str; 5] = [
     r#"{"memory":{"limit":67108864},"pids":{"limit":9}}"#,
@@ -250,7 +252,7 @@ impl World {
             let op = *self.random.pick(Op::ALL);
             let rare = match op {
                 Op::Revoke if on.badge == self.desk.root => 4000,
-                Op::Revoke => 120,
+                Op::Revoke => 40,
                 Op::RevokeOne => 4,
                 Op::Hello | Op::Sync | Op::Usage | Op::Limits | Op::Plan => 10,
                 Op::Describe | Op::List | Op::Drop | Op::Delegate => 10,
@@ -329,6 +331,11 @@ impl World {
                 Request::Delete(Delete { mode })
             }
             Op::PivotRoot => Request::PivotRoot,
+            Op::Grant => {
+                let on = *random.pick(&IDS);
+                Request::Grant(Grant { to: id, name: STORED, on, rights: mask })
+            }
+            Op::Take => Request::Take(Take { name: STORED }),
             Op::Update => {
                 let resources = *random.pick(&UPDATES);
                 Request::Update(Update { resources })
@@ -389,7 +396,8 @@ impl World {
                 *self.succeeded.entry(open.op).or_default() += 1;
             }
         }
-        let minting = matches!(open.op, Op::Create | Op::Lookup | Op::Delegate | Op::Derive | Op::Exec);
+        let minting =
+            matches!(open.op, Op::Create | Op::Lookup | Op::Delegate | Op::Derive | Op::Exec | Op::Take);
         assert_eq!(answer.mint.is_some(), minting && answer.error().is_none(), "{open:?}");
         if let Some(badge) = answer.mint {
             self.minted(open, badge);
@@ -414,13 +422,19 @@ impl World {
         let (kind, most) = match open.op {
             Op::Create => (ObjectKind::Container, Rights::CONTAINER),
             Op::Lookup => (ObjectKind::Container, Rights::CONTAINER & open.mask),
+            Op::Take => (ObjectKind::Container, Rights::CONTAINER),
             Op::Exec => (ObjectKind::Process, Rights::PROCESS),
             Op::Delegate => (ObjectKind::Factory, open.mask),
             _ => (open.on.kind, open.mask),
         };
+        let above = match open.op {
+            // What was stored does not come from the capability it was taken out with.
+            Op::Take => Rights::CONTAINER,
+            _ => open.on.rights,
+        };
         let client = &mut self.clients[open.client];
         if client.life == open.life {
-            client.holds.push(Held { badge, kind, rights: open.on.rights & most });
+            client.holds.push(Held { badge, kind, rights: above & most });
         } else {
             // The one it was for has died meanwhile.
             self.desk.close(badge);

@@ -11,6 +11,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use bailiwick_kernel_glue::ContainerKey;
 use bailiwick_protocol::id::Badge;
+use bailiwick_protocol::message::STORED_MAX;
 use bailiwick_protocol::quota::Amounts;
 
 type Finding = Result<(), String>;
@@ -91,6 +92,13 @@ impl Manager {
                 Work::Deleting { .. } => (true, "a removal"),
             };
             ensure(when(fits), || format!("{name}: is {state:?} while {work} goes on"))?;
+            let stored = record
+                .stored
+                .values()
+                .all(|badge| held.get(badge).is_none_or(|on| matches!(on, Object::Container(_))));
+            ensure(when(stored && record.stored.len() <= STORED_MAX), || {
+                format!("{name}: what is stored with it")
+            })?;
             for (key, process) in &record.execs {
                 let there = self.processes.get(*process);
                 let fits = there.is_some_and(|p| p.container == handle && p.key == *key);

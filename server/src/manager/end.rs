@@ -249,7 +249,9 @@ impl Manager {
         }
         let Some(record) = self.containers.remove(handle) else { return };
         self.dismiss(&record);
-        let mut ended = Vec::from([Remains::new(record.first, record.watch)]);
+        // At once, however long it takes to sweep: what was stored, and what was taken out, ends here.
+        let sweeps = record.stored.values().map(|badge| self.grants.cut(*badge)).collect();
+        let mut ended = Vec::from([Remains::new(record.first, record.watch).with(sweeps)]);
         for process in record.execs.into_values() {
             let process = self.processes.remove(process);
             ended.extend(process.map(|process| Remains::new(process.execution, Watch::new())));

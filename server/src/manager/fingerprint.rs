@@ -117,6 +117,9 @@ impl Manager {
             Work::Starting { call } => (2, labels.call(call)).hash(out),
             Work::Deleting { call } => (3, labels.call(call)).hash(out),
         }
+        for (name, badge) in &record.stored {
+            labels.grants.get(badge).map(|label| (name.as_str(), label)).hash(out);
+        }
         labels.waits(&record.watch.waits, out);
         fingerprint_execution(&record.first, labels, out);
         for (key, process) in &record.execs {

@@ -53,11 +53,18 @@ pub(crate) enum Job {
 pub(crate) struct Remains {
     execution: Execution,
     watch: Watch,
+    /// What was stored with it.
+    stored: Vec<Sweep>,
 }
 
 impl Remains {
     pub(super) fn new(execution: Execution, watch: Watch) -> Self {
-        Remains { execution, watch }
+        Remains { execution, watch, stored: Vec::new() }
+    }
+
+    /// The same with grants that were cut off because they were stored with it.
+    pub(super) fn with(self, stored: Vec<Sweep>) -> Self {
+        Remains { stored, ..self }
     }
 
     /// A call that waits on it.
@@ -107,9 +114,13 @@ const SYNCS_MAX: u32 = 16;
 impl Jobs {
     /// What is being swept.
     pub(super) fn sweeps(&self) -> impl Iterator<Item = &Sweep> {
-        self.queue.iter().flatten().filter_map(|job| match job {
-            Job::Sweep(sweep) => Some(sweep),
-            _ => None,
+        self.queue.iter().flatten().flat_map(|job| {
+            let (one, many) = match job {
+                Job::Sweep(sweep) => (Some(sweep), [].as_slice()),
+                Job::Ended(remains) => (None, remains.as_slice()),
+                Job::Tell(..) | Job::Orphans(_) => (None, [].as_slice()),
+            };
+            one.into_iter().chain(many.iter().flat_map(|remains| &remains.stored))
         })
     }
 
@@ -221,6 +232,10 @@ impl Manager {
                 let Some(remains) = remains_of.last_mut() else { return Step::Done };
                 if let Some(call) = remains.take_call() {
                     call.refuse(port, RefusalCode::Gone);
+                    return Step::Onward;
+                }
+                if let Some(sweep) = remains.stored.pop() {
+                    self.jobs.nested.push(Job::Sweep(sweep));
                     return Step::Onward;
                 }
                 let peers = &mut remains.execution.peers;

@@ -75,6 +75,8 @@ pub(crate) struct Record {
     pub(crate) watch: Watch,
     /// The next such process's key.
     pub(crate) next_exec: u32,
+    /// Grants stored with it, by their names, those that have ended meanwhile included. Nobody holds one.
+    pub(crate) stored: BTreeMap<ContainerId, Badge>,
 }
 
 impl Record {

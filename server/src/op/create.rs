@@ -201,6 +201,7 @@ fn enter(
         execs: BTreeMap::new(),
         watch: Watch::new(),
         next_exec: 0,
+        stored: BTreeMap::new(),
     };
     let full = |_| Refusal::new(RefusalCode::Full, "containers");
     let handle = manager.containers.insert(record).map_err(full)?;

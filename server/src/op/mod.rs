@@ -17,6 +17,7 @@ mod describe;
 mod events;
 mod exec;
 mod give_up;
+mod grant;
 mod hello;
 mod limits;
 mod list;
@@ -33,6 +34,7 @@ mod start;
 mod state;
 mod statistics;
 mod sync;
+mod take;
 mod update;
 mod usage;
 mod wait;
@@ -80,6 +82,8 @@ pub(crate) fn dispatch<'m, G: KernelGlue, P: Port>(
         Request::PivotRoot => pivot_root::run(world, call),
         Request::Update(update) => update::run(world, call, update),
         Request::Events(events) => events::run(world, call, events),
+        Request::Grant(grant) => grant::run(world, call, grant),
+        Request::Take(take) => take::run(world, call, take),
     }
 }
 
