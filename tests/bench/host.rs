@@ -12,7 +12,9 @@ use bailiwick_protocol::rights::Rights;
 use bailiwick_server::loopback::{Loopback, LoopbackChannel};
 use bailiwick_server::{Limits, Policy};
 use bailiwick_tests::desk;
+use rustix::time::{ClockId, clock_gettime};
 use std::hint::black_box;
+use std::time::Duration;
 
 const COMMAND: &str = "tests/bench/run";
 const INSTRUCTIONS: &str = "instructions";
@@ -115,8 +117,31 @@ pub(crate) fn figures(quick: bool) -> Result<Vec<Figure>> {
         let inside = "a piece of a log, 4 KiB, postcard and header; stepped on the host";
         figures.push(Figure::new(name, (count, INSTRUCTIONS), Kind::Shown, inside, COMMAND));
     }
+    figures.push(rate()?);
     figures.extend(memory()?);
     Ok(figures)
+}
+
+/// Requests of one round, and rounds of which the best counts.
+const REQUESTS: u32 = 20_000;
+const ROUNDS: u32 = 10;
+
+/// How many requests one core answers in a second of its time.
+fn rate() -> Result<Figure> {
+    let (_loopback, clients) = server(100)?;
+    let client = clients.first().context("a container")?;
+    let mut best = Duration::MAX;
+    for _ in 0..ROUNDS {
+        let before = clock_gettime(ClockId::ThreadCPUTime);
+        for _ in 0..REQUESTS {
+            black_box(client.describe()).map_err(|error| anyhow!("describe: {error}"))?;
+        }
+        let spent = clock_gettime(ClockId::ThreadCPUTime) - before;
+        best = best.min(Duration::try_from(spent)?);
+    }
+    let rate = (f64::from(REQUESTS) / best.as_secs_f64()).round();
+    let inside = "client, loopback, server, 100 containers; by the thread's own time, best of ten rounds";
+    Ok(Figure::new("describe over loopback, rate", (rate, "a second and core"), Kind::Shown, inside, COMMAND))
 }
 
 /// Containers, and grants of one of them, that a record's size is the mean of.

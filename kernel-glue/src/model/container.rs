@@ -334,7 +334,7 @@ impl Model {
         for pid in
             container.first.take().into_iter().chain(core::mem::take(&mut container.executed).into_values())
         {
-            self.objects.processes.remove(&pid);
+            self.objects.remove_process(pid);
         }
         for mount in core::mem::take(&mut container.mounts) {
             self.objects.drop_mount(mount);
@@ -500,7 +500,7 @@ impl Model {
         let inner = self.objects.new_inner_pid(container.namespace(Namespace::Pid));
         let pid = self.objects.new_pid();
         let made = Process::new(pid, inner.unwrap_or(pid.0), process, script, identity, stdio, env);
-        self.objects.processes.insert(pid, made);
+        self.objects.add_process(made);
         self.note_memory(key);
         Ok(pid)
     }
@@ -527,7 +527,7 @@ impl Model {
             };
             if let Err(errno) = result {
                 if let Some(pid) = loaded {
-                    self.objects.processes.remove(&pid);
+                    self.objects.remove_process(pid);
                 }
                 return Err(fault(at, errno, step));
             }

@@ -203,7 +203,7 @@ impl KernelGlue for Model {
     fn forget(&mut self, key: ContainerKey, process: ExecKey) {
         let Some(container) = self.containers.get_mut(&key) else { return };
         if let Some(pid) = container.executed.remove(&process) {
-            self.objects.processes.remove(&pid);
+            self.objects.remove_process(pid);
             let gone = ProcessKey::Exec(key, process);
             self.events.retain(|event| !matches!(event, Event::Exited { process, .. } | Event::Output { process } if *process == gone));
         }
@@ -233,8 +233,9 @@ impl KernelGlue for Model {
 
 impl Model {
     fn shift(&mut self, key: ContainerKey, change: impl Fn(Nanos) -> u64) {
-        for process in self.objects.processes.values_mut().filter(|p| p.key.container() == key) {
-            if let Run::Ready { due } = &mut process.run {
+        let pids: Vec<Pid> = self.objects.processes_of(key).collect();
+        for pid in pids {
+            if let Some(Run::Ready { due }) = self.objects.processes.get_mut(&pid).map(|p| &mut p.run) {
                 *due = Nanos(change(*due));
             }
         }

@@ -1,7 +1,7 @@
 //! The kernel's objects, in tables of their own: a container that forgets one leaves it here to be counted.
 
 use super::process::Process;
-use crate::glue::Pid;
+use crate::glue::{ContainerKey, Pid};
 use crate::plan::Namespace;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
@@ -43,6 +43,8 @@ pub(super) struct NamespaceObject {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Objects {
     pub processes: BTreeMap<Pid, Process>,
+    /// The same processes, by container: what is asked of one must not take longer for what others have.
+    by_container: BTreeSet<(ContainerKey, Pid)>,
     namespaces: BTreeMap<u64, NamespaceObject>,
     mounts: BTreeSet<u64>,
     groups: BTreeMap<String, u32>,
@@ -70,6 +72,24 @@ impl Objects {
     pub(super) fn new_pid(&mut self) -> Pid {
         self.pids_given = self.pids_given.wrapping_add(1) % (1 << 22);
         Pid(FIRST_PID + self.pids_given)
+    }
+
+    /// Takes a process in.
+    pub(super) fn add_process(&mut self, process: Process) {
+        self.by_container.insert((process.key.container(), process.pid));
+        self.processes.insert(process.pid, process);
+    }
+
+    /// Forgets a process.
+    pub(super) fn remove_process(&mut self, pid: Pid) {
+        if let Some(process) = self.processes.remove(&pid) {
+            self.by_container.remove(&(process.key.container(), pid));
+        }
+    }
+
+    /// Numbers of a container's processes, in order; those that have ended and were not forgotten included.
+    pub(super) fn processes_of(&self, key: ContainerKey) -> impl Iterator<Item = Pid> {
+        self.by_container.range((key, Pid(0))..=(key, Pid(u32::MAX))).map(|(_, pid)| *pid)
     }
 
     /// The host's namespace of this kind.

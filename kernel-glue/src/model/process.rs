@@ -150,7 +150,10 @@ impl Model {
 
     /// The processes of a container that have not ended, in the order of their numbers.
     pub(super) fn living(&self, key: ContainerKey) -> impl Iterator<Item = &Process> {
-        self.objects.processes.values().filter(move |p| p.key.container() == key && p.lives())
+        self.objects
+            .processes_of(key)
+            .filter_map(|pid| self.objects.processes.get(&pid))
+            .filter(|p| p.lives())
     }
 
     /// Memory in use in a container.
