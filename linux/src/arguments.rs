@@ -46,6 +46,9 @@ pub(crate) struct Create {
     /// File that the first process's number is written to.
     #[arg(long)]
     pub(crate) pid_file: Option<PathBuf>,
+    /// Listening socket that the process's terminal is sent to, if the configuration wants one.
+    #[arg(long)]
+    pub(crate) console_socket: Option<PathBuf>,
     /// The container's id.
     pub(crate) id: String,
 }
@@ -73,6 +76,12 @@ pub(crate) struct Exec {
     /// Return once the program runs.
     #[arg(short, long)]
     pub(crate) detach: bool,
+    /// Give the program a terminal.
+    #[arg(short, long)]
+    pub(crate) tty: bool,
+    /// Listening socket that the terminal is sent to.
+    #[arg(long)]
+    pub(crate) console_socket: Option<PathBuf>,
     /// File with the process as config.json would have it, instead of program and options.
     #[arg(short, long, conflicts_with_all = ["env", "cwd", "user", "args"])]
     pub(crate) process: Option<PathBuf>,

@@ -1,10 +1,9 @@
 //! A capability as a connected socket: the client's end.
 
-use crate::wire::{self, Room};
+use crate::wire::{self, Room, Streams};
 use bailiwick_kernel_glue::linux::Directory;
 use bailiwick_protocol::channel::{Channel, ReplyBuffer};
 use bailiwick_protocol::frame::FRAME_MAX;
-use bailiwick_protocol::message::{Request, Stdio};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::fmt;
 use std::io;
@@ -13,6 +12,8 @@ use std::io;
 #[derive(Debug)]
 pub(crate) struct SocketChannel {
     socket: OwnedFd,
+    /// Goes along with a request for a process with a terminal.
+    console: Option<OwnedFd>,
 }
 
 /// Why a call had no answer.
@@ -47,22 +48,18 @@ impl From<rustix::io::Errno> for ChannelError {
 impl SocketChannel {
     /// Takes the socket for a capability.
     pub(crate) fn new(socket: OwnedFd) -> Self {
-        SocketChannel { socket }
+        SocketChannel { socket, console: None }
+    }
+
+    /// The same, over which processes with a terminal can be asked for, that is sent over `console`.
+    pub(crate) fn with_console(self, console: Option<OwnedFd>) -> Self {
+        SocketChannel { console, ..self }
     }
 }
 
 impl From<SocketChannel> for OwnedFd {
     fn from(channel: SocketChannel) -> Self {
         channel.socket
-    }
-}
-
-/// Whether the request hands over this command's own streams.
-fn takes_streams(frame: &[u8]) -> bool {
-    match Request::decode(frame) {
-        Ok((_, Request::Create(create))) => create.stdio == Stdio::Inherit,
-        Ok((_, Request::Exec(exec))) => exec.stdio == Stdio::Inherit,
-        _ => false,
     }
 }
 
@@ -77,8 +74,12 @@ impl Channel for SocketChannel {
         reply: &mut ReplyBuffer<Self>,
     ) -> Result<(), ChannelError> {
         let mut beside: Vec<BorrowedFd<'_>> = directory.iter().map(|d| d.as_fd()).collect();
-        if takes_streams(frame) {
-            beside.extend([rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr()]);
+        match Streams::of(frame) {
+            Streams::None => {}
+            Streams::Three => {
+                beside.extend([rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr()]);
+            }
+            Streams::Console => beside.extend(self.console.iter().map(|console| console.as_fd())),
         }
         wire::send(self.socket.as_fd(), frame, &beside, Room::Wait)?;
         let message = wire::receive(self.socket.as_fd())?.ok_or(ChannelError::Closed)?;

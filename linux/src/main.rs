@@ -18,6 +18,7 @@ mod server;
 mod signals;
 mod spawn;
 mod state_directory;
+mod terminal;
 mod wire;
 
 use arguments::{Arguments, Command, Global};

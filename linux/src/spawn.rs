@@ -4,7 +4,7 @@ use crate::channel::SocketChannel;
 use crate::failure::Failure;
 use crate::state_directory::Root;
 use crate::wire;
-use bailiwick_client::{Factory, Process};
+use bailiwick_client::Process;
 use bailiwick_kernel_glue::linux::own_program;
 use bailiwick_protocol::id::ContainerId;
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -51,9 +51,9 @@ fn path_of(fd: BorrowedFd<'_>) -> String {
     format!("/proc/self/fd/{}", fd.as_raw_fd())
 }
 
-/// Makes the state directory and starts a monitor in it. The factory creates one container; if none comes of it, or
+/// Makes the state directory and starts a monitor in it. The capability is on a factory, which creates one container; if none comes of it, or
 /// when it is gone, monitor and directory are gone too.
-pub(crate) fn monitor(root: &Root, id: &ContainerId, stay: Stay) -> Result<Factory<SocketChannel>, Failure> {
+pub(crate) fn monitor(root: &Root, id: &ContainerId, stay: Stay) -> Result<SocketChannel, Failure> {
     let state = root.add(id)?;
     let listener = state.listen()?;
     let program = own_program().map_err(|fault| Failure::about("start the monitor", fault))?;
@@ -74,5 +74,5 @@ pub(crate) fn monitor(root: &Root, id: &ContainerId, stay: Stay) -> Result<Facto
         .spawn()
         .map_err(|error| Failure::about("start the monitor", error))?;
     state.hand_over();
-    Ok(Factory::new(SocketChannel::new(ours)))
+    Ok(SocketChannel::new(ours))
 }

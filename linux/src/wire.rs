@@ -1,8 +1,10 @@
 //! Messages over a socket that keeps them apart (`SOCK_SEQPACKET`): a frame, and descriptors beside it.
 //!
-//! How many descriptors came says what they are: none; a directory; three streams; a directory and three streams.
+//! The directory of a request comes first. What follows is what its frame asks for as the process's streams: three
+//! descriptors, or one socket over which the process's terminal is to be sent.
 
 use bailiwick_protocol::frame::FRAME_MAX;
+use bailiwick_protocol::message::{Request, Stdio};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::{Errno, IoSlice, IoSliceMut};
 use rustix::net::{
@@ -15,6 +17,42 @@ use std::mem::MaybeUninit;
 pub(crate) const DESCRIPTORS_MAX: usize = 4;
 /// One byte more than a frame may have, so that a longer one is seen as such.
 const ROOM: usize = FRAME_MAX + 1;
+
+/// What stands for a process's streams beside the frame that asks for the process.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Streams {
+    /// Nothing.
+    None,
+    /// Standard input, output and error.
+    Three,
+    /// The socket over which its terminal is to be sent.
+    Console,
+}
+
+impl Streams {
+    /// What a frame asks for.
+    pub(crate) fn of(frame: &[u8]) -> Self {
+        let stdio = match Request::decode(frame) {
+            Ok((_, Request::Create(create))) => create.stdio,
+            Ok((_, Request::Exec(exec))) => exec.stdio,
+            _ => return Streams::None,
+        };
+        match stdio {
+            Stdio::Inherit => Streams::Three,
+            Stdio::Terminal => Streams::Console,
+            Stdio::Log | Stdio::Console => Streams::None,
+        }
+    }
+
+    /// How many descriptors that are.
+    pub(crate) fn count(self) -> usize {
+        match self {
+            Streams::None => 0,
+            Streams::Three => 3,
+            Streams::Console => 1,
+        }
+    }
+}
 
 /// A message that came.
 #[derive(Debug)]
@@ -71,12 +109,22 @@ pub(crate) fn send(
 
 /// Receives one message, waiting for it; none when the other end has closed.
 pub(crate) fn receive(socket: BorrowedFd<'_>) -> rustix::io::Result<Option<Message>> {
+    take(socket, RecvFlags::empty())
+}
+
+/// Receives a message that is there already; `EAGAIN` if none is.
+pub(crate) fn receive_now(socket: BorrowedFd<'_>) -> rustix::io::Result<Option<Message>> {
+    take(socket, RecvFlags::DONTWAIT)
+}
+
+fn take(socket: BorrowedFd<'_>, flags: RecvFlags) -> rustix::io::Result<Option<Message>> {
+    let flags = flags | RecvFlags::CMSG_CLOEXEC;
     let mut message = Message { bytes: [0; ROOM], len: 0, descriptors: Vec::new(), count: 0 };
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS_MAX))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let got = loop {
         let mut slices = [IoSliceMut::new(&mut message.bytes)];
-        match rustix::net::recvmsg(socket.as_fd(), &mut slices, &mut control, RecvFlags::CMSG_CLOEXEC) {
+        match rustix::net::recvmsg(socket.as_fd(), &mut slices, &mut control, flags) {
             Err(Errno::INTR) => {}
             Err(Errno::CONNRESET) => return Ok(None),
             other => break other?,

@@ -221,7 +221,6 @@ fn bad_bundles_are_refused_in_one_line_that_names_the_thing() {
             "linux.seccomp.listenerPath",
         ),
         (broken(&|b| b.config["linux"]["intelRdt"] = json!({ "closID": "x" })), "linux.intelRdt"),
-        (broken(&|b| b.config["process"]["terminal"] = json!(true)), "process.terminal"),
         (broken(&|b| b.config["linux"]["namespaces"][0]["type"] = json!("none")), "linux.namespaces[0].type"),
     ];
     for (bundle, named) in cases {

@@ -62,6 +62,12 @@ fn what_a_kernel_lacks_is_refused_by_the_place_that_asks_for_it() {
         ),
         (Feature::OOM_SCORE, "/process/oomScoreAdj".into(), json!(5), "process.oomScoreAdj"),
         (
+            Feature::TERMINAL_SIZE,
+            "/process/consoleSize".into(),
+            json!({ "height": 24, "width": 80 }),
+            "process.consoleSize",
+        ),
+        (
             Feature::RECURSIVE_ATTRIBUTES,
             "/mounts/0/options".into(),
             json!(["rro"]),
@@ -143,10 +149,8 @@ fn file_systems_capabilities_parameters_and_devices_that_are_not_there_are_refus
 
 #[test]
 fn what_no_plan_can_say_is_refused_by_its_place_even_on_a_kernel_that_can_do_everything() {
-    let size = json!({ "height": 24, "width": 80 });
     let id = json!([{ "containerID": 0, "hostID": 0, "size": 1 }]);
     let cases = [
-        ("/process/consoleSize", size, "process.consoleSize"),
         ("/process/apparmorProfile", json!("p"), "process.apparmorProfile"),
         ("/process/selinuxLabel", json!("l"), "process.selinuxLabel"),
         ("/process/scheduler", json!({ "policy": "SCHED_OTHER" }), "process.scheduler"),

@@ -312,7 +312,10 @@ impl Build<'_> {
     /// `pivot_root(".", ".")`): no directory is needed for it, and no path is resolved.
     fn pivot(&mut self, new: &str, old: &str) -> Outcome<()> {
         let what = || format!("pivot_root {new} {old}");
-        let tree = self.tree()?;
+        let Some(tree) = &mut self.tree else { return Err(no_root()) };
+        if let Some(terminal) = self.becoming.open_terminal(&tree.root)? {
+            tree.console(terminal)?;
+        }
         tree.seal()?;
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let before: OwnedFd = rustix::fs::openat(CWD, "/", flags, Mode::empty()).context(what)?;
@@ -401,6 +404,7 @@ impl Further<'_> {
                 .map_err(nowhere)?;
             let root = Root::new(root);
             let mut becoming = Becoming::new(self.streams);
+            becoming.open_terminal(&root).map_err(nowhere)?;
             for (index, step) in self.plan.steps.iter().enumerate() {
                 match becoming.step(&root, step).map_err(at(index))? {
                     true => {}

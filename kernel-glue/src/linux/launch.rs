@@ -29,6 +29,8 @@ pub(super) struct Tools<'a> {
     pub(super) hierarchies: &'a Hierarchies,
     pub(super) parent: &'a str,
     pub(super) inherited: Option<&'a [OwnedFd; 3]>,
+    /// Who is given the terminals of processes.
+    pub(super) console: Option<&'a OwnedFd>,
     /// Whose children first processes are.
     pub(super) parent_of_first: Parent,
 }
@@ -232,7 +234,9 @@ impl Tools<'_> {
                 Ok((Streams::Given([copy(a)?, copy(b)?, copy(c)?]), None))
             }
             (Stdio::Terminal, _) => {
-                Err(Fault::new(Errno::EOPNOTSUPP, "standard streams: this backend has no terminals yet"))
+                let nobody = || Fault::new(Errno::EINVAL, "terminal: there is nobody to hand it over to");
+                let to = self.console.ok_or_else(nobody)?;
+                Ok((Streams::Terminal(duplicate(to).context(what)?), None))
             }
         }
     }

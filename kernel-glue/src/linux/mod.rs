@@ -33,6 +33,7 @@ mod proc;
 mod process;
 mod sources;
 mod sys;
+mod terminal;
 mod watch;
 
 pub use binary::own_program;
@@ -72,6 +73,7 @@ pub struct Linux {
     containers: BTreeMap<ContainerKey, Container>,
     events: VecDeque<Event>,
     inherited: Option<[OwnedFd; 3]>,
+    console: Option<OwnedFd>,
     parent_of_first: sys::Parent,
 }
 
@@ -129,6 +131,7 @@ impl Linux {
             containers: BTreeMap::new(),
             events: VecDeque::new(),
             inherited: None,
+            console: None,
             parent_of_first: sys::Parent::Caller,
         })
     }
@@ -136,6 +139,13 @@ impl Linux {
     /// What [`bailiwick_protocol::message::Stdio::Inherit`] means from now on; none for this process's own streams.
     pub fn set_streams(&mut self, streams: Option<[OwnedFd; 3]>) {
         self.inherited = streams;
+    }
+
+    /// Who is given the terminal of a process with [`bailiwick_protocol::message::Stdio::Terminal`] from now on: over
+    /// this connected socket the master side comes, beside the terminal's path inside the container. Without one such
+    /// a process is refused with `EINVAL`.
+    pub fn set_console(&mut self, console: Option<OwnedFd>) {
+        self.console = console;
     }
 
     /// Says whose children the first processes of containers made from now on are; [`Reaper::Server`] if not called.
@@ -157,6 +167,7 @@ impl Linux {
             hierarchies: &self.hierarchies,
             parent: &self.parent,
             inherited: self.inherited.as_ref(),
+            console: self.console.as_ref(),
             parent_of_first: self.parent_of_first,
         }
     }

@@ -293,6 +293,14 @@ impl Tree {
         set_owner(made.as_fd(), device.uid, device.gid).context(what)
     }
 
+    /// The process's terminal on `/dev/console` as well.
+    pub(super) fn console(&self, terminal: BorrowedFd<'_>) -> Outcome<()> {
+        let what = || "terminal: bind /dev/console".into();
+        let place = self.root.make_without_links("/dev/console", Missing::File)?;
+        let bound = clone_tree(terminal, Recursive::No).context(what)?;
+        attach(bound.as_fd(), place.fd.as_fd()).context(what)
+    }
+
     /// A symbolic link, unless something is there.
     pub(super) fn link(&self, path: &str, target: &str) -> Outcome<()> {
         let (directory, name) = self.root.parent(path)?;

@@ -4,6 +4,7 @@ use super::fault::{Context, Fault, Outcome};
 use super::load::{self, Program, ProgramKind};
 use super::path::{Root, set_owner};
 use super::sys::{self, Strings, replace_standard, set_rlimit};
+use super::terminal;
 use crate::filter::Filter;
 use crate::plan::{CapabilitySets, Rlimit, Step};
 use alloc::format;
@@ -24,6 +25,8 @@ pub(super) enum Streams {
     Pipe { null: OwnedFd, output: OwnedFd },
     /// Copies of these three.
     Given([OwnedFd; 3]),
+    /// A terminal of the container's, whose master side is sent over this socket.
+    Terminal(OwnedFd),
 }
 
 impl Streams {
@@ -31,6 +34,7 @@ impl Streams {
         match self {
             Streams::Pipe { null, output } => [null.as_fd(), output.as_fd()].into(),
             Streams::Given(three) => three.iter().map(AsFd::as_fd).collect(),
+            Streams::Terminal(to) => [to.as_fd()].into(),
         }
     }
 
@@ -45,6 +49,9 @@ impl Streams {
                 put(output.as_fd(), 2)
             }
             Streams::Given(three) => three.iter().zip(0..).try_for_each(|(from, to)| put(from.as_fd(), to)),
+            Streams::Terminal(_) => {
+                Err(Fault::new(Errno::EINVAL, "set standard streams: no terminal was opened"))
+            }
         }
     }
 
@@ -60,6 +67,8 @@ impl Streams {
 #[derive(Debug)]
 pub(super) struct Becoming<'a> {
     streams: &'a Streams,
+    /// Its terminal, once it is open.
+    terminal: Option<OwnedFd>,
     cwd: String,
     loaded: Option<Loaded>,
     user_was_set: bool,
@@ -81,6 +90,7 @@ impl<'a> Becoming<'a> {
     pub(super) fn new(streams: &'a Streams) -> Self {
         Becoming {
             streams,
+            terminal: None,
             cwd: String::from("/"),
             loaded: None,
             user_was_set: false,
@@ -88,6 +98,14 @@ impl<'a> Becoming<'a> {
             filter: None,
             is_filtered: false,
         }
+    }
+
+    /// Opens its terminal, if it is to have one: as soon as devpts is there, and before paths are masked.
+    pub(super) fn open_terminal(&mut self, root: &Root) -> Outcome<Option<BorrowedFd<'_>>> {
+        if let Streams::Terminal(to) = self.streams {
+            self.terminal = Some(terminal::open(root, to.as_fd())?);
+        }
+        Ok(self.terminal.as_ref().map(AsFd::as_fd))
     }
 
     /// Carries out a step that is about the process; false if it is about something else.
@@ -125,6 +143,9 @@ impl<'a> Becoming<'a> {
             return Err(Fault::new(Errno::EINVAL, format!("{}: 4294967295 is no id", what())));
         }
         self.streams.give_to(uid, gid);
+        if let Some(own) = &self.terminal {
+            terminal::give_to(own, uid);
+        }
         rustix::thread::set_keep_capabilities(true).context(what)?;
         let groups: Vec<Gid> = groups.iter().map(|g| Gid::from_raw(*g)).collect();
         rustix::thread::set_thread_groups(&groups).context(|| format!("{}: set its groups", what()))?;
@@ -192,7 +213,7 @@ impl<'a> Becoming<'a> {
         let program = load::find(root, name, &self.cwd, env)?;
         let strings = |list: &[String]| Strings::new(list).context(|| format!("program {name}"));
         self.loaded = Some(Loaded { program, args: strings(args)?, env: strings(env)? });
-        self.streams.install()
+        self.terminal.as_ref().map_or_else(|| self.streams.install(), terminal::install)
     }
 
     /// The program that is ready to be executed.

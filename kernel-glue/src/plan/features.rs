@@ -150,6 +150,8 @@ bitflags! {
         const OOM_SCORE = 1 << 27;
         /// Real-time CPU limits, burst, idle.
         const CPU_EXTRA = 1 << 28;
+        /// A first size for the terminal, set by whoever is given it.
+        const TERMINAL_SIZE = 1 << 29;
     }
 }
 

@@ -7,6 +7,7 @@ use crate::arguments;
 use crate::channel::SocketChannel;
 use crate::failure::Failure;
 use crate::spawn;
+use crate::terminal::{Console, Presence, Relay, Wish};
 use bailiwick_protocol::message::{Exec, Scope, Stdio};
 use bailiwick_protocol::rights::Rights;
 use std::path::Path;
@@ -23,25 +24,47 @@ pub(crate) fn exec(root: &Path, exec: &arguments::Exec) -> Result<u8, Failure> {
     let wanted = wanted(&container, exec)?;
     let (args, env) = (run_of(&wanted.args)?, run_of(&wanted.env)?);
     let (cwd, user) = (wanted.cwd.as_deref(), wanted.user);
-    let request = Exec { args: &args, env: &env, cwd, user, stdio: Stdio::Inherit };
+    let presence = if exec.detach { Presence::Detached } else { Presence::Foreground };
+    let (console, theirs) =
+        Console::prepare(wanted.terminal, exec.console_socket.as_deref(), presence)?.unzip();
+    let stdio = if console.is_some() { Stdio::Terminal } else { Stdio::Inherit };
+    let container = Container::new(container.into_channel().with_console(theirs));
+    let request = Exec { args: &args, env: &env, cwd, user, stdio };
     let (started, process) = container.exec(request).map_err(about(&exec.id))?;
-    let Some(file) = &exec.pid_file else {
-        return signals.map_or(Ok(0), |signals| wait_passing_signals(&process, signals));
-    };
-    // The first failure is the one to be told.
-    let undo = |process: &Process| drop(process.signal(SIGKILL, Scope::First));
+    let relay = console.map_or(Ok(None), Console::receive).inspect_err(|_| undo(&process))?;
     match signals {
-        Some(signals) => {
-            write_pid_file(file, started.pid).inspect_err(|_| undo(&process))?;
-            wait_passing_signals(&process, signals)
-        }
-        None => {
-            let ours = process.derive(Rights::SIGNAL)?;
-            let stand_in = spawn::stand_in(process);
-            stand_in.and_then(|pid| write_pid_file(file, pid)).inspect_err(|_| undo(&ours))?;
-            Ok(0)
-        }
+        Some(signals) => in_foreground(exec, started.pid, &process, relay, signals),
+        None => detached(exec, process),
     }
+}
+
+/// The first failure is the one to be told.
+fn undo(process: &Process) {
+    let _ = process.signal(SIGKILL, Scope::First);
+}
+
+fn in_foreground(
+    exec: &arguments::Exec,
+    pid: u32,
+    process: &Process,
+    relay: Option<Relay>,
+    signals: Signals,
+) -> Result<u8, Failure> {
+    if let Some(file) = &exec.pid_file {
+        write_pid_file(file, pid).inspect_err(|_| undo(process))?;
+    }
+    let status = wait_passing_signals(process, signals)?;
+    relay.into_iter().for_each(Relay::finish);
+    Ok(status)
+}
+
+fn detached(exec: &arguments::Exec, process: Process) -> Result<u8, Failure> {
+    if let Some(file) = &exec.pid_file {
+        let ours = process.derive(Rights::SIGNAL)?;
+        let stand_in = spawn::stand_in(process);
+        stand_in.and_then(|pid| write_pid_file(file, pid)).inspect_err(|_| undo(&ours))?;
+    }
+    Ok(0)
 }
 
 /// What to run: from the file, or from the command line.
@@ -49,13 +72,15 @@ fn wanted(container: &Container, exec: &arguments::Exec) -> Result<ProcessFile, 
     let Some(file) = &exec.process else {
         let (args, env, cwd) = (exec.args.clone(), exec.env.clone(), exec.cwd.clone());
         let user = exec.user.as_deref().map(user).transpose()?;
-        return Ok(ProcessFile { args, env, cwd, user });
+        let terminal = if exec.tty { Wish::Terminal(None) } else { Wish::Streams };
+        return Ok(ProcessFile { args, env, cwd, user, terminal });
     };
     let mut text = String::new();
     container.state_json(&mut text).map_err(about(&exec.id))?;
     let state: serde_json::Value = serde_json::from_str(&text)?;
     let bundle = state.get("bundle").and_then(serde_json::Value::as_str).unwrap_or_default();
-    process_file::read(file, Path::new(bundle))
+    let wanted = process_file::read(file, Path::new(bundle))?;
+    Ok(if exec.tty { ProcessFile { terminal: wanted.terminal.or_terminal(), ..wanted } } else { wanted })
 }
 
 /// Ends as the process does whose capability is standard input; passes signals on.

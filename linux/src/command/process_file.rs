@@ -4,17 +4,19 @@
 //! directory and user. What the file asks for beyond that is refused by name, unless it is the same.
 
 use crate::failure::Failure;
+use crate::terminal::Wish;
 use serde_json::Value;
 use std::fs;
 use std::path::Path;
 
 /// What the file says of the process.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct ProcessFile {
     pub(super) args: Vec<String>,
     pub(super) env: Vec<String>,
     pub(super) cwd: Option<String>,
     pub(super) user: Option<(u32, u32)>,
+    pub(super) terminal: Wish,
 }
 
 /// Fields that must say what the configuration says.
@@ -69,9 +71,6 @@ pub(super) fn read(path: &Path, bundle: &Path) -> Result<ProcessFile, Failure> {
 }
 
 fn understand(process: &Value, first: &Value) -> Result<ProcessFile, String> {
-    if asked(process, "/terminal").is_some() {
-        return Err("terminal: not supported by this backend".into());
-    }
     for place in SAME {
         if asked(process, place).map(sorted) != asked(first, place).map(sorted) {
             let name = place.trim_start_matches('/').replace('/', ".");
@@ -107,6 +106,7 @@ fn understand(process: &Value, first: &Value) -> Result<ProcessFile, String> {
         env: strings("/env")?,
         cwd: asked(process, "/cwd").and_then(Value::as_str).map(str::to_owned),
         user: (!same).then_some(user),
+        terminal: Wish::of_process(process),
     })
 }
 
@@ -132,7 +132,6 @@ mod tests {
             (vec!["id".into(), "-u".into()], Some("/tmp".into()), None)
         );
         for (place, value, named) in [
-            ("terminal", json!(true), "terminal"),
             ("capabilities", json!({ "bounding": ["CAP_KILL"] }), "capabilities"),
             ("noNewPrivileges", json!(true), "noNewPrivileges"),
             ("rlimits", json!([{ "type": "RLIMIT_CORE", "soft": 0, "hard": 0 }]), "rlimits"),

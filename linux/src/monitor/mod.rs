@@ -15,7 +15,7 @@ mod connections;
 
 use crate::failure::Failure;
 use crate::state_directory::StateDirectory;
-use crate::wire::{self, Message};
+use crate::wire::{self, Message, Streams};
 use bailiwick_kernel_glue::linux::{DEFAULT_PARENT, Linux, Reaper};
 use bailiwick_kernel_glue::{Delivery, KernelGlue, StepFault};
 use bailiwick_protocol::error::{ErrorReply, KernelFault};
@@ -187,12 +187,15 @@ impl Monitor {
     fn deliver(&mut self, connection: Connection, mut message: Message) {
         let Some((badge, token)) = self.connections.begin(connection) else { return };
         let descriptors = std::mem::take(&mut message.descriptors);
-        let (directory, streams, capabilities) = sort_out(descriptors, message.count);
-        self.kernel.set_streams(streams);
         let frame = message.frame();
+        let Beside { directory, streams, console, capabilities } =
+            sort_out(descriptors, message.count, Streams::of(frame));
+        self.kernel.set_streams(streams);
+        self.kernel.set_console(console);
         let delivery = Delivery { badge, frame, directory: directory.map(Arc::new), capabilities, token };
         self.manager.deliver(&mut self.kernel, &mut self.connections, delivery);
         self.kernel.set_streams(None);
+        self.kernel.set_console(None);
     }
 
     /// A capability on the factory for each who connects: giving it up or revoking it concerns nobody else.
@@ -219,13 +222,27 @@ impl Monitor {
     }
 }
 
-/// Tells apart what came beside a frame: the directory, the streams, and how many capabilities the protocol sees.
-fn sort_out(descriptors: Vec<OwnedFd>, count: usize) -> (Option<OwnedFd>, Option<[OwnedFd; 3]>, usize) {
-    let mut all = descriptors.into_iter();
-    match count {
-        1 => (all.next(), None, 1),
-        3 => (None, <[OwnedFd; 3]>::try_from(all.collect::<Vec<_>>()).ok(), 0),
-        4 => (all.next(), <[OwnedFd; 3]>::try_from(all.collect::<Vec<_>>()).ok(), 1),
-        other => (None, None, other),
-    }
+/// What came beside a frame.
+#[derive(Debug)]
+struct Beside {
+    directory: Option<OwnedFd>,
+    streams: Option<[OwnedFd; 3]>,
+    console: Option<OwnedFd>,
+    /// How many capabilities the protocol sees.
+    capabilities: usize,
+}
+
+/// Tells apart what came beside a frame, which asks for these `streams`. Where they did not all come, none did.
+fn sort_out(mut descriptors: Vec<OwnedFd>, count: usize, streams: Streams) -> Beside {
+    let all_came = descriptors.len() == count && count >= streams.count();
+    let streams = if all_came { streams } else { Streams::None };
+    let capabilities = count - streams.count();
+    let mut rest = descriptors.split_off(capabilities.min(descriptors.len()));
+    let directory = if capabilities == 1 { descriptors.pop() } else { None };
+    let (streams, console) = match streams {
+        Streams::None => (None, None),
+        Streams::Three => (<[OwnedFd; 3]>::try_from(rest).ok(), None),
+        Streams::Console => (None, rest.pop()),
+    };
+    Beside { directory, streams, console, capabilities }
 }

@@ -19,7 +19,7 @@ fn first(places: &[(&str, bool)]) -> Result<(), Refusal> {
 
 /// Everything the vocabulary of plans has no word for, and hooks where there are none.
 pub(super) fn what_no_step_can_do(config: &OciConfig, features: &Features) -> Result<(), Refusal> {
-    process(&config.process)?;
+    process(&config.process, features)?;
     for (kind, list) in config.hooks.lists() {
         if !list.is_empty() {
             need(features, Feature::HOOKS, &alloc::format!("hooks.{}", kind.as_str()))?;
@@ -30,9 +30,11 @@ pub(super) fn what_no_step_can_do(config: &OciConfig, features: &Features) -> Re
     config.linux.resources.as_deref().map_or(Ok(()), |asked| resources(asked, no))
 }
 
-fn process(process: &OciProcess) -> Result<(), Refusal> {
+fn process(process: &OciProcess, features: &Features) -> Result<(), Refusal> {
+    if process.terminal && process.console_size.is_some() {
+        need(features, Feature::TERMINAL_SIZE, "process.consoleSize")?;
+    }
     first(&[
-        ("process.consoleSize", process.terminal && process.console_size.is_some()),
         ("process.apparmorProfile", process.apparmor_profile.is_some()),
         ("process.selinuxLabel", process.selinux_label.is_some()),
         ("process.scheduler", process.scheduler.is_some()),
