@@ -177,6 +177,25 @@ pub(crate) enum Command {
         /// The container's id.
         id: String,
     },
+    /// Print what a container uses, a line of JSON each time, until it is gone.
+    Events {
+        /// Once only.
+        #[arg(long)]
+        stats: bool,
+        /// Time between two lines.
+        #[arg(long, default_value = "5s")]
+        interval: humantime::Duration,
+        /// The container's id.
+        id: String,
+    },
+    /// Print what this runtime understands, as the OCI runtime specification has it.
+    Features,
+    /// Write a config.json that runs a shell.
+    Spec {
+        /// Directory it is written to.
+        #[arg(short, long, default_value = ".")]
+        bundle: PathBuf,
+    },
     /// Send a signal to the first process of a container.
     Kill {
         /// The container's id.

@@ -26,6 +26,7 @@ use bailiwick_kernel_glue::linux::Reaper;
 use clap::Parser;
 use failure::{Failure, Log};
 use std::process::ExitCode;
+use std::time::Duration;
 
 /// Carries the command out and gives the exit status.
 fn carry_out(global: &Global, command: Command) -> Result<u8, Failure> {
@@ -45,6 +46,12 @@ fn carry_out(global: &Global, command: Command) -> Result<u8, Failure> {
         Command::Resume { id } => command::resume(root, &id)?,
         Command::Update(update) => command::update(root, &update)?,
         Command::Wait { id } => return command::wait(root, &id),
+        Command::Events { id, stats, interval } => {
+            let every = (!stats).then_some(Duration::from(interval));
+            command::events(root, &id, every)?;
+        }
+        Command::Features => command::features(),
+        Command::Spec { bundle } => command::spec(&bundle)?,
         Command::Delete { id, force } => command::delete(root, &id, force)?,
         Command::StandIn => return command::stand_in(),
         Command::Monitor { id, adopted } => {

@@ -2,6 +2,8 @@
 
 mod change;
 mod create;
+mod describe;
+mod events;
 mod exec;
 mod plan;
 mod process_file;
@@ -11,6 +13,8 @@ mod waiting;
 
 pub(crate) use change::{delete, kill, pause, resume, start, wait};
 pub(crate) use create::{create, run};
+pub(crate) use describe::{features, spec};
+pub(crate) use events::events;
 pub(crate) use exec::{exec, stand_in};
 pub(crate) use plan::plan;
 pub(crate) use show::{list, ps, state};
