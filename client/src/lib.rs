@@ -262,6 +262,26 @@ macro_rules! running {
             pub fn wait(&self) -> Result<Exit, CallError<C::Error>> {
                 call(&self.channel, Request::Wait, None, &mut ReplyBuffer::default())
             }
+            /// A piece of what is written from now on, or from a cursor on; `read` is given it.
+            ///
+            /// # Errors
+            /// [`CallError`]; a refusal if its output goes where nobody else can read it.
+            pub fn attach<R>(
+                &self,
+                attach: Attach,
+                read: impl FnOnce(LogsReply<'_>) -> R,
+            ) -> Result<R, CallError<C::Error>> {
+                call(&self.channel, Request::Attach(attach), None, &mut ReplyBuffer::default()).map(read)
+            }
+            /// Writes to its standard input; gives how many bytes there was room for.
+            ///
+            /// # Errors
+            /// [`CallError`]; a refusal if its input is no pipe ([`Stdio::Piped`]).
+            pub fn input(&self, bytes: &[u8], then: InputEnd) -> Result<u32, CallError<C::Error>> {
+                let request = Request::Input(Input { bytes, then });
+                let reply: InputReply = call(&self.channel, request, None, &mut ReplyBuffer::default())?;
+                Ok(reply.taken)
+            }
             /// A piece of what was written; `read` is given it.
             ///
             /// # Errors

@@ -4,7 +4,7 @@ use crate::plan::{Features, Plan, ProcessPlan, Resources};
 use alloc::string::String;
 use alloc::vec::Vec;
 use bailiwick_protocol::error::{Detail, Errno, KernelFault};
-use bailiwick_protocol::message::{Exit, Nanos, ProcessPage, Scope, Statistics, Waiting};
+use bailiwick_protocol::message::{Exit, InputEnd, Nanos, ProcessPage, Scope, Statistics, Waiting};
 use core::fmt;
 
 /// A container, as server and glue call it between themselves. The server never uses one again once
@@ -211,6 +211,14 @@ pub trait KernelGlue {
 
     /// Takes what the process has written and nobody has read, as much as fits.
     fn read_output(&mut self, process: ProcessKey, buffer: &mut [u8]) -> OutputRead;
+
+    /// Gives a process whose streams are `Stdio::Piped` something to read: as much as there is room for now, perhaps
+    /// nothing. With [`InputEnd::Close`] its input ends there, if all was taken. Gives how much was taken.
+    ///
+    /// # Errors
+    /// `ESRCH` if there is no such process, `EINVAL` if its input is no pipe, `EPIPE` if that has ended or nobody can
+    /// read it.
+    fn write_input(&mut self, process: ProcessKey, bytes: &[u8], then: InputEnd) -> Result<usize, Errno>;
 
     /// Writes one line of a container's output to the console, behind its name. Best effort.
     fn console(&mut self, name: &str, line: &[u8]);

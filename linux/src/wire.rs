@@ -40,7 +40,7 @@ impl Streams {
         match stdio {
             Stdio::Inherit => Streams::Three,
             Stdio::Terminal => Streams::Console,
-            Stdio::Log | Stdio::Console => Streams::None,
+            Stdio::Log | Stdio::Console | Stdio::Piped => Streams::None,
         }
     }
 

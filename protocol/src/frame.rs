@@ -187,6 +187,8 @@ impl Request<'_> {
             Request::Events(_) => Op::Events,
             Request::Grant(_) => Op::Grant,
             Request::Take(_) => Op::Take,
+            Request::Attach(_) => Op::Attach,
+            Request::Input(_) => Op::Input,
         }
     }
 
@@ -219,6 +221,8 @@ impl Request<'_> {
             Request::Events(v) => out.put(op, tag, v),
             Request::Grant(v) => out.put(op, tag, v),
             Request::Take(v) => out.put(op, tag, v),
+            Request::Attach(v) => out.put(op, tag, v),
+            Request::Input(v) => out.put(op, tag, v),
             _ => out.put(op, tag, &()),
         }
     }
@@ -262,6 +266,8 @@ impl Request<'_> {
             Op::Events => Request::Events(body(bytes)?),
             Op::Grant => Request::Grant(body(bytes)?),
             Op::Take => Request::Take(body(bytes)?),
+            Op::Attach => Request::Attach(body(bytes)?),
+            Op::Input => Request::Input(body(bytes)?),
         };
         Ok((tag, request))
     }
@@ -289,6 +295,7 @@ impl Reply<'_> {
             Reply::Processes(v) => out.put(STATUS_OK, tag, v),
             Reply::PivotRoot(v) => out.put(STATUS_OK, tag, v),
             Reply::Events(v) => out.put(STATUS_OK, tag, v),
+            Reply::Input(v) => out.put(STATUS_OK, tag, v),
         }
     }
 }

@@ -133,6 +133,8 @@ pub enum Stdio {
     Terminal,
     /// The streams the server itself was started with (an embedded server on Linux).
     Inherit,
+    /// As `Log`, but input is a pipe that [`Input`] writes to.
+    Piped,
 }
 
 /// `Create`. The bundle's directory capability comes beside the frame.
@@ -469,6 +471,40 @@ pub struct Update<'a> {
     pub resources: &'a str,
 }
 
+/// `Attach`. What nobody reads in time is dropped, and counted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Attach {
+    /// Position in the stream of all bytes ever written, as the last reply gave it. None begins with what is written next.
+    pub cursor: Option<u64>,
+    /// Whether to wait when nothing is there.
+    pub waiting: Waiting,
+}
+
+/// `Input`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Input<'a> {
+    /// What the process is to read.
+    pub bytes: &'a [u8],
+    /// What follows these bytes.
+    pub then: InputEnd,
+}
+
+/// What follows some bytes of input.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum InputEnd {
+    /// More may follow.
+    Open,
+    /// Nothing: the reader comes to the end, once all bytes were taken.
+    Close,
+}
+
+/// Reply to `Input`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct InputReply {
+    /// How many of the bytes there was room for; the others are to be sent again once the process has read some.
+    pub taken: u32,
+}
+
 /// Most capabilities that are stored with one container.
 pub const STORED_MAX: usize = 16;
 
@@ -579,9 +615,11 @@ pub enum Request<'a> {
     Delete(Delete),
     PivotRoot,
     Update(Update<'a>),
+    Attach(Attach),
     Events(Events),
     Grant(Grant<'a>),
     Take(Take<'a>),
+    Input(Input<'a>),
 }
 
 /// A reply's body, before it is encoded.
@@ -609,4 +647,5 @@ pub enum Reply<'a> {
     Processes(&'a ProcessPage),
     PivotRoot(PivotRootReply<'a>),
     Events(&'a EventPage),
+    Input(InputReply),
 }

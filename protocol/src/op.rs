@@ -134,13 +134,14 @@ operations! {
     PivotRoot = 44, Container, Rights::INSPECT;
     /// Other limits of memory, CPU time and processes.
     Update = 45, Container, Rights::UPDATE;
+    /// What is written to standard output and error, from now on or from a cursor on.
+    Attach = 46, Running, Rights::ATTACH;
     /// What has happened to the container, or to all containers below the factory, from a cursor on.
     Events = 47, Watched, Rights::OBSERVE;
     /// Stores a capability on one container of this factory with another one, under a name.
     Grant = 48, Factory, Rights::LIST;
     /// A capability that was stored with the container, by its name.
     Take = 49, Container, Rights::EXEC;
+    /// Writes to standard input, where that is a pipe.
+    Input = 50, Running, Rights::ATTACH;
 }
-
-/// Numbers kept free for operations that are designed but not built, so that nothing else takes them.
-pub const RESERVED: &[(u16, &str)] = &[(46, "Attach")];

@@ -55,8 +55,11 @@ impl Rights {
     pub const FACTORY: Rights =
         Rights::CONTAINER.union(Rights::CREATE).union(Rights::LIST).union(Rights::DELEGATE);
     /// All rights that mean something on a process started by `Exec`.
-    pub const PROCESS: Rights =
-        Rights::INSPECT.union(Rights::OBSERVE).union(Rights::SIGNAL).union(Rights::DERIVE);
+    pub const PROCESS: Rights = Rights::INSPECT
+        .union(Rights::OBSERVE)
+        .union(Rights::SIGNAL)
+        .union(Rights::ATTACH)
+        .union(Rights::DERIVE);
 
     /// The rights that are in both: the only derivation there is.
     #[must_use]

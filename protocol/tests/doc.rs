@@ -4,7 +4,7 @@
 use bailiwick_protocol::error::{DETAIL_MAX, FrameError, RefusalCode};
 use bailiwick_protocol::frame::{CAPABILITIES_MAX, FRAME_MAX, HEADER};
 use bailiwick_protocol::id::ID_MAX;
-use bailiwick_protocol::op::{Op, RESERVED};
+use bailiwick_protocol::op::Op;
 use bailiwick_protocol::rights::Rights;
 
 const DOC: &str = include_str!("../../doc/protocol.md");
@@ -40,9 +40,6 @@ fn the_table_of_operations_is_the_one_in_the_code() {
         ];
         assert_eq!(row[..4], expected);
         assert!(row[4..].iter().all(|cell| !cell.is_empty()), "{op:?}: request and reply");
-    }
-    for (number, name) in RESERVED {
-        assert!(DOC.contains(&format!("{number} `{name}`")), "{name} is reserved and not named");
     }
 }
 

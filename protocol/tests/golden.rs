@@ -65,12 +65,14 @@ fn requests() -> Vec<(Request<'static>, &'static str)> {
         (Request::Delete(Delete { mode: DeleteMode::Force }), "2b00010201"),
         (Request::PivotRoot, "2c000102"),
         (Request::Update(Update { resources: "{}" }), "2d000102027b7d"),
+        (Request::Attach(Attach { cursor: None, waiting: Waiting::Yes }), "2e0001020001"),
         (Request::Events(Events { cursor: Some(300), waiting: Waiting::Yes }), "2f00010201ac0201"),
         (
             Request::Grant(Grant { to: "a", name: "db", on: "b", rights: Rights::OBSERVE }),
             "300001020161026462016202",
         ),
         (Request::Take(Take { name: "db" }), "31000102026462"),
+        (Request::Input(Input { bytes: b"hi", then: InputEnd::Close }), "3200010202686901"),
     ]
 }
 
@@ -213,6 +215,7 @@ fn replies() -> Vec<(Reply<'static>, &'static str)> {
             Reply::Events(Box::leak(Box::new(events()))),
             "00000102 09 02 05 ac02 03776562 00 00 03776562 04 0003 00 03776562 07 0c 00 03776562 08 0c 00 03776562 05",
         ),
+        (Reply::Input(InputReply { taken: 300 }), "00000102ac02"),
         (Reply::PivotRoot(PivotRootReply { old: "/", new: "r" }), "00000102012f0172"),
     ]
 }

@@ -52,6 +52,8 @@ fn sample(op: Op) -> Request<'static> {
         Op::Update => Request::Update(UPDATE),
         Op::Grant => Request::Grant(Grant { to: "web", name: "own", on: "web", rights: Rights::all() }),
         Op::Take => Request::Take(Take { name: "own" }),
+        Op::Attach => Request::Attach(Attach { cursor: None, waiting: Waiting::No }),
+        Op::Input => Request::Input(Input { bytes: b"hi", then: InputEnd::Open }),
         Op::Events => Request::Events(Events { cursor: None, waiting: Waiting::No }),
     }
 }
@@ -247,7 +249,7 @@ fn an_operation_is_refused_by_every_kind_of_object_that_does_not_understand_it()
             }
         }
     }
-    assert_eq!(count, 8 * 2 + 12 * 2 + 3 + 1, "a row of the table of operations has changed");
+    assert_eq!(count, 8 * 2 + 12 * 2 + 5 + 1, "a row of the table of operations has changed");
 }
 
 #[test]
@@ -300,6 +302,8 @@ fn expected(request: &Request<'_>, at: At) -> Option<RefusalCode> {
         },
         Request::Delete(_) => (at == At::Deleting).then_some(R::Busy),
         Request::PivotRoot => (at == At::Creating).then_some(R::State),
+        // Its input is no pipe.
+        Request::Input(_) => Some(if moving { R::Busy } else { R::State }),
         // Nothing was stored.
         Request::Take(_) => Some(if at == At::Deleting { R::Busy } else { R::NotFound }),
         Request::Update(_) => match at {

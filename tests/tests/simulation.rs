@@ -300,7 +300,10 @@ impl World {
                 let handle = self.handles.get_mut(&on).and_then(Vec::pop).unwrap_or(guess);
                 Request::RevokeOne(RevokeOne { path: GrantPath::new(&[handle]).unwrap() })
             }
-            Op::Create => Request::Create(Create { id, bundle: "/b", stdio: Stdio::Log }),
+            Op::Create => {
+                let stdio = if random.once_in(2) { Stdio::Piped } else { Stdio::Log };
+                Request::Create(Create { id, bundle: "/b", stdio })
+            }
             Op::List => Request::List(page),
             Op::Lookup => Request::Lookup(Lookup { id, rights: mask }),
             Op::Plan => Request::Plan(page),
@@ -334,6 +337,14 @@ impl World {
             Op::Grant => {
                 let on = *random.pick(&IDS);
                 Request::Grant(Grant { to: id, name: STORED, on, rights: mask })
+            }
+            Op::Attach => {
+                let cursor = random.once_in(2).then(|| random.below(9) as u64);
+                Request::Attach(Attach { cursor, waiting })
+            }
+            Op::Input => {
+                let then = if random.once_in(9) { InputEnd::Close } else { InputEnd::Open };
+                Request::Input(Input { bytes: b"line\n", then })
             }
             Op::Take => Request::Take(Take { name: STORED }),
             Op::Update => {

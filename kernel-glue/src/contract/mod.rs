@@ -47,6 +47,7 @@ mod filter;
 mod freeze;
 mod gate;
 mod hooks;
+mod input;
 mod inside;
 mod limits;
 mod signals;
@@ -139,13 +140,14 @@ pub fn run_some<F: Fixture>(
     wanted: impl Fn(&str) -> bool,
 ) -> Counts {
     let mut counts = Counts::default();
-    let groups: [Vec<Row<F>>; 10] = [
+    let groups: [Vec<Row<F>>; 11] = [
         files::cases(),
         gate::cases(),
         inside::cases(),
         signals::cases(),
         freeze::cases(),
         execute::cases(),
+        input::cases(),
         limits::cases(),
         filter::cases(),
         hooks::cases(),

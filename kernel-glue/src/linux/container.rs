@@ -17,6 +17,18 @@ pub(super) struct Process {
     /// How it ended; its number may belong to another one from then on.
     pub(super) exit: Option<Exit>,
     pub(super) output: Option<Output>,
+    pub(super) input: Input,
+}
+
+/// What a process reads from.
+#[derive(Debug)]
+pub(super) enum Input {
+    /// Nothing that the server writes.
+    None,
+    /// A pipe, and this is its writing end.
+    Pipe(OwnedFd),
+    /// A pipe that the server has closed.
+    Ended,
 }
 
 /// The reading end of a process's output.

@@ -28,7 +28,7 @@ pub(super) fn of(hierarchies: &Hierarchies, status: &str) -> Features {
         .collect();
     let mut all =
         Feature::HOOKS | Feature::OOM_SCORE | Feature::RECURSIVE_ATTRIBUTES | hierarchies.features();
-    all |= Feature::TERMINAL | Feature::TERMINAL_SIZE;
+    all |= Feature::TERMINAL | Feature::TERMINAL_SIZE | Feature::INPUT;
     if namespaces.contains(&Namespace::Time) {
         all |= Feature::TIME_OFFSETS;
     }

@@ -40,7 +40,14 @@ pub(super) struct Tools<'a> {
 pub(super) struct Launched {
     pub(super) child: Child,
     pub(super) control: OwnedFd,
+    pub(super) ends: Ends,
+}
+
+/// The server's ends of a process's streams.
+#[derive(Debug, Default)]
+pub(super) struct Ends {
     pub(super) output: Option<OwnedFd>,
+    pub(super) input: Option<OwnedFd>,
 }
 
 fn step_fault(step: Option<usize>, fault: Fault) -> StepFault {
@@ -96,7 +103,7 @@ impl Tools<'_> {
                 sources.add(index, step, bundle, self.proc, group.as_ref()).map_err(at(index))?;
             }
         }
-        let (streams, output) = self.streams(plan.stdio).map_err(nowhere)?;
+        let (streams, ends) = self.streams(plan.stdio).map_err(nowhere)?;
         let (control, theirs) = control::pair().map_err(nowhere)?;
         let first =
             First { plan, sources: &sources, streams: &streams, proc: self.proc, control: theirs.as_fd() };
@@ -111,7 +118,7 @@ impl Tools<'_> {
         }
         let users = sources.new.contains(&Namespace::User);
         match self.admit(&child, &control, group.as_ref(), &plan.create, users) {
-            Ok(()) => Ok(Launched { child, control, output }),
+            Ok(()) => Ok(Launched { child, control, ends }),
             Err(fault) => {
                 kill(&child);
                 Err(fault)
@@ -126,7 +133,7 @@ impl Tools<'_> {
         target: &Child,
         group: Option<&Group>,
     ) -> Result<Launched, StepFault> {
-        let (streams, output) = self.streams(plan.stdio).map_err(nowhere)?;
+        let (streams, ends) = self.streams(plan.stdio).map_err(nowhere)?;
         let (control, theirs) = control::pair().map_err(nowhere)?;
         let further = Further {
             plan,
@@ -142,7 +149,7 @@ impl Tools<'_> {
         let started =
             self.admit(&child, &control, group, &plan.steps, false).and_then(|()| until_executed(&control));
         match started {
-            Ok(()) => Ok(Launched { child, control, output }),
+            Ok(()) => Ok(Launched { child, control, ends }),
             Err(fault) => {
                 kill(&child);
                 Err(fault)
@@ -216,27 +223,35 @@ impl Tools<'_> {
         Ok(kinds)
     }
 
-    fn streams(&self, stdio: Stdio) -> Outcome<(Streams, Option<OwnedFd>)> {
+    fn streams(&self, stdio: Stdio) -> Outcome<(Streams, Ends)> {
         let what = || "prepare standard streams".to_string();
         match (stdio, self.inherited) {
-            (Stdio::Log | Stdio::Console, _) => {
+            (Stdio::Log | Stdio::Console | Stdio::Piped, _) => {
                 let (ours, theirs) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC).context(what)?;
                 rustix::io::ioctl_fionbio(&ours, true).context(what)?;
-                Ok((Streams::Pipe { null: open_null()?, output: theirs }, Some(ours)))
+                let (null, input) = match stdio {
+                    Stdio::Piped => {
+                        let (theirs, ours) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC).context(what)?;
+                        rustix::io::ioctl_fionbio(&ours, true).context(what)?;
+                        (theirs, Some(ours))
+                    }
+                    _ => (open_null()?, None),
+                };
+                Ok((Streams::Pipe { null, output: theirs }, Ends { output: Some(ours), input }))
             }
             (Stdio::Inherit, Some([a, b, c])) => {
                 let copy = |fd: &OwnedFd| duplicate(fd).context(what);
-                Ok((Streams::Given([copy(a)?, copy(b)?, copy(c)?]), None))
+                Ok((Streams::Given([copy(a)?, copy(b)?, copy(c)?]), Ends::default()))
             }
             (Stdio::Inherit, None) => {
                 let (a, b, c) = (rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr());
                 let copy = |fd: BorrowedFd<'_>| duplicate(fd).context(what);
-                Ok((Streams::Given([copy(a)?, copy(b)?, copy(c)?]), None))
+                Ok((Streams::Given([copy(a)?, copy(b)?, copy(c)?]), Ends::default()))
             }
             (Stdio::Terminal, _) => {
                 let nobody = || Fault::new(Errno::EINVAL, "terminal: there is nobody to hand it over to");
                 let to = self.console.ok_or_else(nobody)?;
-                Ok((Streams::Terminal(duplicate(to).context(what)?), None))
+                Ok((Streams::Terminal(duplicate(to).context(what)?), Ends::default()))
             }
         }
     }

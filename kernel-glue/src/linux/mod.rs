@@ -50,11 +50,11 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use bailiwick_protocol::error::Errno;
-use bailiwick_protocol::message::{Nanos, ProcessPage, ProcessRow, Scope, Statistics, Waiting};
+use bailiwick_protocol::message::{InputEnd, Nanos, ProcessPage, ProcessRow, Scope, Statistics, Waiting};
 use cgroup::{Frozen, Hierarchies};
-use container::{Container, Output, Phase, Process};
+use container::{Container, Input, Output, Phase, Process};
 use fault::{Context, Fault, Outcome, errno, io_errno};
-use launch::Tools;
+use launch::{Ends, Tools};
 use proc::{Part, Proc};
 use rustix::event::EventfdFlags;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -176,7 +176,7 @@ impl Linux {
         watcher: &mut Watcher,
         key: ProcessKey,
         child: sys::Child,
-        output: Option<OwnedFd>,
+        Ends { output, input }: Ends,
     ) -> Outcome<Process> {
         let token = watcher.add(&child.pidfd, Watched::Process(key), Mode::Level)?;
         let output = match output {
@@ -186,7 +186,7 @@ impl Linux {
             }
             None => None,
         };
-        Ok(Process { child, token, exit: None, output })
+        Ok(Process { child, token, exit: None, output, input: input.map_or(Input::None, Input::Pipe) })
     }
 
     fn start_preparing(
@@ -200,7 +200,7 @@ impl Linux {
         }
         let (launched, group) = self.tools().first(plan, bundle.as_fd())?;
         let first =
-            Self::watch_process(&mut self.watcher, ProcessKey::First(key), launched.child, launched.output)?;
+            Self::watch_process(&mut self.watcher, ProcessKey::First(key), launched.child, launched.ends)?;
         let token = self.watcher.add(&launched.control, Watched::Control(key), Mode::Level)?;
         let memory = group.as_ref().and_then(|group| watch_memory(&mut self.watcher, key, group));
         self.containers.insert(
@@ -257,7 +257,7 @@ impl Linux {
         let launched = self.tools().further(plan, &container.first.child, group)?;
         let pid = Pid(launched.child.pid);
         let name = ProcessKey::Exec(key, exec);
-        let process = Self::watch_process(&mut self.watcher, name, launched.child, launched.output)?;
+        let process = Self::watch_process(&mut self.watcher, name, launched.child, launched.ends)?;
         if let Some(container) = self.containers.get_mut(&key) {
             container.execs.insert(exec, process);
         }
@@ -474,6 +474,28 @@ impl KernelGlue for Linux {
             self.watcher.remove(output.token, &output.pipe);
         }
         read
+    }
+
+    fn write_input(&mut self, process: ProcessKey, bytes: &[u8], then: InputEnd) -> Result<usize, Errno> {
+        let found = self.process_mut(process).ok_or(Errno::ESRCH)?;
+        let input = match &mut found.input {
+            Input::None => return Err(Errno::EINVAL),
+            Input::Ended => return Err(Errno::EPIPE),
+            Input::Pipe(pipe) => pipe,
+        };
+        let mut taken = 0;
+        while let Some(rest) = bytes.get(taken..).filter(|rest| !rest.is_empty()) {
+            match rustix::io::write(&*input, rest) {
+                Ok(count) => taken += count,
+                Err(rustix::io::Errno::INTR) => {}
+                Err(rustix::io::Errno::AGAIN) => break,
+                Err(error) => return Err(errno(error)),
+            }
+        }
+        if then == InputEnd::Close && taken == bytes.len() {
+            found.input = Input::Ended;
+        }
+        Ok(taken)
     }
 
     fn console(&mut self, name: &str, line: &[u8]) {

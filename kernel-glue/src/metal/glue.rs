@@ -14,7 +14,7 @@ use alloc::string::ToString;
 use alloc::vec::Vec;
 use bailiwick_abi::{Call, ContainerEvent, ContainerRequest, Error, Handle, Which};
 use bailiwick_protocol::error::Errno;
-use bailiwick_protocol::message::{Exit, Nanos, ProcessPage, Scope, Statistics, Stdio, Waiting};
+use bailiwick_protocol::message::{Exit, InputEnd, Nanos, ProcessPage, Scope, Statistics, Stdio, Waiting};
 
 /// What the backend may use: handles that the process holds.
 #[derive(Clone, Copy, Debug)]
@@ -69,6 +69,7 @@ impl Metal {
                 Stdio::Terminal => 2,
                 // A manager with an address space of its own has no streams to pass on.
                 Stdio::Inherit => return Err(fault(Errno::EINVAL)),
+                Stdio::Piped => return Err(fault(Errno::EOPNOTSUPP)),
             },
             ..ContainerRequest::new(group, bundle.handle(), events, key.0)
         };
@@ -258,6 +259,11 @@ impl KernelGlue for Metal {
     fn read_output(&mut self, process: ProcessKey, buffer: &mut [u8]) -> OutputRead {
         let read = |handle| sys::container_output(handle, which(process), buffer).map_err(errno);
         self.handle(process.container()).and_then(read).unwrap_or_default()
+    }
+
+    fn write_input(&mut self, process: ProcessKey, _: &[u8], _: InputEnd) -> Result<usize, Errno> {
+        // No process here has a pipe as its input (`Feature::INPUT`).
+        self.handle(process.container()).and(Err(Errno::EINVAL))
     }
 
     fn console(&mut self, name: &str, line: &[u8]) {

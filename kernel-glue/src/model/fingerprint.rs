@@ -40,7 +40,7 @@ impl Model {
                 Run::Idle => 1.hash(out),
                 Run::Ended(exit) => exit.hash(out),
             }
-            (process.output.len(), process.signals_pending()).hash(out);
+            (process.output.len(), process.signals_pending(), process.input_left()).hash(out);
         }
     }
 }

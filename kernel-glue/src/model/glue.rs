@@ -13,7 +13,9 @@ use crate::plan::{Features, Namespace, Plan, ProcessPlan, Resources};
 use alloc::string::ToString;
 use alloc::vec::Vec;
 use bailiwick_protocol::error::Errno;
-use bailiwick_protocol::message::{Nanos, PAGE_ROWS, ProcessPage, ProcessRow, Scope, Statistics, Waiting};
+use bailiwick_protocol::message::{
+    InputEnd, Nanos, PAGE_ROWS, ProcessPage, ProcessRow, Scope, Statistics, Waiting,
+};
 
 impl Model {
     /// A container with nothing going on.
@@ -194,6 +196,13 @@ impl KernelGlue for Model {
         self.wake_writer(pid);
         let (len, lost) = read.unwrap_or_default();
         OutputRead { len, lost }
+    }
+
+    fn write_input(&mut self, process: ProcessKey, bytes: &[u8], then: InputEnd) -> Result<usize, Errno> {
+        self.settle();
+        let pid = self.pid_of(process).ok_or(Errno::ESRCH)?;
+        self.step()?;
+        self.feed(pid, bytes, then)
     }
 
     fn console(&mut self, name: &str, line: &[u8]) {

@@ -45,6 +45,8 @@ use bailiwick_protocol::message::Nanos;
 
 /// Bytes of output that are kept for each process; older ones are dropped and counted.
 pub const OUTPUT_MAX: usize = 64 * 1024;
+/// Bytes of input that a process has not read and that are kept; no more is taken.
+pub const INPUT_MAX: usize = 64 * 1024;
 /// Memory the whole model has.
 pub const MEMORY: u64 = 64 << 20;
 
@@ -60,7 +62,8 @@ const FEATURES: Features = Features {
         .union(Feature::DEVICE_RULES)
         .union(Feature::HOOKS)
         .union(Feature::TIME_OFFSETS)
-        .union(Feature::OOM_SCORE),
+        .union(Feature::OOM_SCORE)
+        .union(Feature::INPUT),
     capabilities: (1 << 41) - 1,
     sysctls: &[
         "net.",

@@ -3,7 +3,7 @@
 use super::container::Motion;
 use super::directory::{Above, Node};
 use super::script::{self, Script, Words};
-use super::{MEMORY, Model, OUTPUT_MAX};
+use super::{INPUT_MAX, MEMORY, Model, OUTPUT_MAX};
 use crate::glue::{ContainerKey, Event, Pid, ProcessKey};
 use crate::plan::Namespace;
 use alloc::collections::{BTreeMap, VecDeque};
@@ -11,7 +11,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use bailiwick_protocol::error::Errno;
-use bailiwick_protocol::message::{Exit, Nanos, Stdio};
+use bailiwick_protocol::message::{Exit, InputEnd, Nanos, Stdio};
 
 /// Memory a process takes as it is.
 const PROCESS_MEMORY: u64 = 256 * 1024;
@@ -67,6 +67,8 @@ pub(super) struct Process {
     pending: Vec<u8>,
     pub output: VecDeque<u8>,
     pub lost: u64,
+    input: VecDeque<u8>,
+    input_end: InputEnd,
     told: Told,
     pub memory: u64,
 }
@@ -101,6 +103,8 @@ impl Process {
             pending: Vec::new(),
             output: VecDeque::new(),
             lost: 0,
+            input: VecDeque::new(),
+            input_end: InputEnd::Open,
             told: Told::No,
             memory: PROCESS_MEMORY,
         }
@@ -112,6 +116,11 @@ impl Process {
             ProcessKey::First(_) => 0,
             ProcessKey::Exec(_, exec) => exec.0 + 1,
         }
+    }
+
+    /// Bytes it has not read, and whether more may come.
+    pub(super) fn input_left(&self) -> (usize, bool) {
+        (self.input.len(), self.input_end == InputEnd::Open)
     }
 
     /// Signals that came while it was frozen.
@@ -212,6 +221,7 @@ impl Model {
             "trap" => self.trap(pid, rest),
             "kill" => self.kill(pid, rest),
             "sh" => self.shell(pid, &words),
+            "cat" if argument.is_empty() => self.copy_input(pid, words.clone()),
             "yes" => self.write_for_ever(pid, words.clone()),
             _ => match self.text(pid, key, name, rest) {
                 Ok(text) => {
@@ -317,6 +327,41 @@ impl Model {
             // A full pipe stops its writer until somebody reads.
             process.run = if room > line.len() { Run::Ready { due } } else { Run::Idle };
         }
+    }
+
+    /// Copies its input to its output, and waits for more of it until it ends.
+    fn copy_input(&mut self, pid: Pid, words: Words) {
+        let Some(process) = self.objects.processes.get_mut(&pid) else { return };
+        let bytes: Vec<u8> = process.input.drain(..).collect();
+        if process.stdio == Stdio::Piped && process.input_end == InputEnd::Open {
+            process.script.0.push_front(words);
+            process.run = Run::Idle;
+        } else {
+            process.status = 0;
+        }
+        self.write(pid, &bytes);
+    }
+
+    /// Gives a process something to read, and lets it go on if it waits for that.
+    pub(super) fn feed(&mut self, pid: Pid, bytes: &[u8], then: InputEnd) -> Result<usize, Errno> {
+        let clock = self.clock;
+        let process = self.objects.processes.get_mut(&pid).ok_or(Errno::ESRCH)?;
+        if process.stdio != Stdio::Piped {
+            return Err(Errno::EINVAL);
+        }
+        if process.input_end == InputEnd::Close || !process.lives() {
+            return Err(Errno::EPIPE);
+        }
+        let taken = bytes.len().min(INPUT_MAX - process.input.len());
+        process.input.extend(bytes.get(..taken).unwrap_or_default());
+        if taken == bytes.len() {
+            process.input_end = then;
+        }
+        let reads = process.script.0.front().and_then(|words| words.first());
+        if process.run == Run::Idle && reads.is_some_and(|name| script::base(name) == "cat") {
+            process.run = Run::Ready { due: clock };
+        }
+        Ok(taken)
     }
 
     /// Lets a writer go on that a full pipe had stopped.

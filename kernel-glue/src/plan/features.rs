@@ -152,6 +152,8 @@ bitflags! {
         const CPU_EXTRA = 1 << 28;
         /// A first size for the terminal, set by whoever is given it.
         const TERMINAL_SIZE = 1 << 29;
+        /// A pipe as a process's standard input.
+        const INPUT = 1 << 30;
     }
 }
 

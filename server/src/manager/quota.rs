@@ -41,7 +41,7 @@ pub(crate) fn exec(stdio: Stdio) -> Amounts {
 /// A log is charged as long as it can become.
 const fn log_of(stdio: Stdio) -> u64 {
     match stdio {
-        Stdio::Log | Stdio::Console => LOG_MAX as u64,
+        Stdio::Log | Stdio::Console | Stdio::Piped => LOG_MAX as u64,
         Stdio::Terminal | Stdio::Inherit => 0,
     }
 }

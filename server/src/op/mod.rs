@@ -9,6 +9,7 @@
 //! are held. What is left to a verb is the state of its object and the values of its request.
 
 mod annotation;
+mod attach;
 mod create;
 mod delegate;
 mod delete;
@@ -19,6 +20,7 @@ mod exec;
 mod give_up;
 mod grant;
 mod hello;
+mod input;
 mod limits;
 mod list;
 mod logs;
@@ -81,9 +83,11 @@ pub(crate) fn dispatch<'m, G: KernelGlue, P: Port>(
         Request::Delete(delete) => delete::run(world, call, delete),
         Request::PivotRoot => pivot_root::run(world, call),
         Request::Update(update) => update::run(world, call, update),
+        Request::Attach(attach) => attach::run(world, call, attach),
         Request::Events(events) => events::run(world, call, events),
         Request::Grant(grant) => grant::run(world, call, grant),
         Request::Take(take) => take::run(world, call, take),
+        Request::Input(input) => input::run(world, call, input),
     }
 }
 

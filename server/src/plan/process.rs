@@ -106,6 +106,9 @@ pub fn exec_plan(
     if exec.stdio == Stdio::Terminal && !features.features.contains(Feature::TERMINAL) {
         return Err(Refusal::new(RefusalCode::Unsupported, "stdio: a terminal"));
     }
+    if exec.stdio == Stdio::Piped {
+        super::refuse::pipe(features)?;
+    }
     let mut process = config.process.clone();
     process.args = words(exec.args, "args: the last one is not ended by a NUL")?;
     if process.args.first().is_none_or(String::is_empty) {

@@ -82,6 +82,14 @@ pub(super) fn resources(resources: &OciResources, no: impl Fn(&str) -> Refusal) 
     places.iter().find(|(_, asked)| *asked).map_or(Ok(()), |(name, _)| Err(no(name)))
 }
 
+/// Whether a process's input can be a pipe.
+pub(super) fn pipe(features: &Features) -> Result<(), Refusal> {
+    if features.features.contains(Feature::INPUT) {
+        return Ok(());
+    }
+    Err(Refusal::new(RefusalCode::Unsupported, "stdio: a pipe as input"))
+}
+
 /// Terminal and standard streams must want the same thing.
 pub(super) fn streams(config: &OciConfig, features: &Features, stdio: Stdio) -> Result<(), Refusal> {
     let terminal = "process.terminal";
@@ -95,6 +103,7 @@ pub(super) fn streams(config: &OciConfig, features: &Features, stdio: Stdio) -> 
             let text = "config.json: process.terminal: false, and the caller gives it a terminal";
             Err(Refusal::new(RefusalCode::BadValue, text))
         }
+        (false, Stdio::Piped) => pipe(features),
         (false, _) => Ok(()),
     }
 }

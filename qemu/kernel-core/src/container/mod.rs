@@ -315,7 +315,7 @@ impl<H: Hw> Kernel<H> {
             return Err(Errno::ENOSPC);
         }
         match new.stdio {
-            Stdio::Inherit => return Err(Errno::EOPNOTSUPP),
+            Stdio::Inherit | Stdio::Piped => return Err(Errno::EOPNOTSUPP),
             Stdio::Terminal if new.console == ConsoleUse::Refused => return Err(Errno::EPERM),
             _ => {}
         }

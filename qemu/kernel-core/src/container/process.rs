@@ -215,7 +215,7 @@ impl<H: Hw> Kernel<H> {
                 Stdio::Log | Stdio::Console => Some(linux::new_output(self)?),
                 Stdio::Terminal if self.linux.terminal.session.is_some() => return Err(Errno::EBUSY),
                 Stdio::Terminal => None,
-                Stdio::Inherit => return Err(Errno::EOPNOTSUPP),
+                Stdio::Inherit | Stdio::Piped => return Err(Errno::EOPNOTSUPP),
             };
             Ok((group, output))
         });
