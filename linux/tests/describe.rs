@@ -4,12 +4,12 @@
 mod common;
 
 use bailiwick_tests::{bundle::Bundle, limit};
-use common::{Home, path, text};
+use common::{Home, Lines, path, text};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 fn runc(arguments: &[&str], directory: &Path) -> String {
     let output = limit::output(Command::new("runc").args(arguments).current_dir(directory)).unwrap();
@@ -81,7 +81,13 @@ fn what_a_container_uses_is_told_once_or_until_it_is_gone() {
     assert!(data["memory"]["usage"]["usage"].as_u64() > Some(0), "{data}");
     assert!(data["cpu"]["usage"]["total"].as_u64() > Some(0), "{data}");
     let mut command = home.command(&["events", "--interval", "10ms", &id]);
-    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    let (reader, writer) = std::io::pipe().unwrap();
+    let mut child = command.stdout(writer).spawn().unwrap();
+    drop(command);
+    let mut lines = Lines::new(reader);
+    assert!(lines.next().contains("\"stats\""));
     home.ok(&["delete", "--force", &id]);
+    // Reads on, so that a full pipe holds nobody up.
+    assert!(lines.rest().iter().all(|line| line.contains("\"stats\"")));
     assert!(child.wait().unwrap().success());
 }
