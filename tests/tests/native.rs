@@ -23,11 +23,11 @@ const MOST: &[(&str, u64)] = &[
     ("round trip of 120 words", 725),
     ("round trip of 9 words by another buffer", 3050),
     ("round trip with room for a capability", 272),
-    ("one capability in the call", 4050),
-    ("derive", 650),
-    ("revoke of one child", 870),
+    ("one capability in the call", 3940),
+    ("derive", 540),
+    ("revoke of one child", 545),
     ("send by no capability", 275),
-    ("round trip without a receiver waiting", 2980),
+    ("round trip without a receiver waiting", 2800),
     ("round trip between two groups", 2130),
 ];
 

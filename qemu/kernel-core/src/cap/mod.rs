@@ -19,6 +19,7 @@
 mod badge;
 #[cfg(test)]
 mod explore;
+mod holders;
 mod space;
 #[cfg(test)]
 mod tests;
@@ -35,6 +36,7 @@ use alloc::collections::{BTreeMap, VecDeque};
 use bailiwick_abi::{Kind, Rights};
 
 pub use badge::BADGES_MAX;
+use holders::{Counts, Loss};
 pub(crate) use transfer::{Passed, Wanted};
 
 /// A capability space, by position.
@@ -136,30 +138,13 @@ pub(crate) enum Gone {
 /// Most entries that the end of one capability puts on the list of what went: one of each kind.
 const GONE_EACH: usize = 4;
 
-/// How many capabilities an object has.
-#[derive(Clone, Copy, Debug, Default)]
-struct Holders {
-    all: u32,
-    /// Those with `READ`.
-    readers: u32,
-    loss: Loss,
-}
-
-/// Whether it is on the list of what went that a capability to an object did: once is enough, however many did.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-enum Loss {
-    #[default]
-    None,
-    Listed,
-}
-
 /// All capabilities.
 #[derive(Debug)]
 #[cfg_attr(test, derive(Clone))]
 pub struct Capabilities {
     nodes: Arena<tree::Node>,
     spaces: Pool<space::Space>,
-    holders: BTreeMap<Object, Holders>,
+    holders: Counts,
     gone: VecDeque<Gone>,
     /// Endpoints whose receiver wants to be told when a badge is held by nobody any more.
     watched: BTreeMap<EndpointId, badge::Watched>,
@@ -173,7 +158,7 @@ impl Default for Capabilities {
         Capabilities {
             nodes: Arena::new(),
             spaces,
-            holders: BTreeMap::new(),
+            holders: Counts::default(),
             watched: BTreeMap::new(),
             gone: VecDeque::new(),
         }
@@ -191,17 +176,17 @@ impl Capabilities {
     }
     /// How many capabilities stand for this object.
     pub fn holders(&self, object: Object) -> u32 {
-        self.holders.get(&object).map_or(0, |holders| holders.all)
+        self.holders.get(object).map_or(0, |holders| holders.all)
     }
     /// How many of them have `READ`.
     pub fn readers(&self, object: Object) -> u32 {
-        self.holders.get(&object).map_or(0, |holders| holders.readers)
+        self.holders.get(object).map_or(0, |holders| holders.readers)
     }
     /// The next thing that went and was not yet acted on.
     pub(crate) fn next_gone(&mut self) -> Option<Gone> {
         let gone = self.gone.pop_front();
         if let Some(Gone::Capability(object)) = gone
-            && let Some(holders) = self.holders.get_mut(&object)
+            && let Some(holders) = self.holders.get_mut(object)
         {
             holders.loss = Loss::None;
         }
@@ -213,14 +198,15 @@ impl Capabilities {
         let needed = (self.nodes.len() + 1) * GONE_EACH;
         self.gone.reserve(needed.saturating_sub(self.gone.len()));
         self.count_badge_in(capability);
-        let holders = self.holders.entry(capability.object).or_default();
+        self.holders.make(capability.object);
+        let Some(holders) = self.holders.get_mut(capability.object) else { return };
         holders.all += 1;
         holders.readers += u32::from(capability.rights.contains(Rights::READ));
     }
     fn count_out(&mut self, capability: Capability) {
         let object = capability.object;
         self.count_badge_out(capability);
-        let Some(holders) = self.holders.get_mut(&object) else { return };
+        let Some(holders) = self.holders.get_mut(object) else { return };
         holders.all = holders.all.saturating_sub(1);
         if core::mem::replace(&mut holders.loss, Loss::Listed) == Loss::None {
             self.gone.push_back(Gone::Capability(object));
@@ -229,12 +215,12 @@ impl Capabilities {
             self.count_out_reader(object);
         }
         if self.holders(object) == 0 {
-            self.holders.remove(&object);
+            self.holders.remove(object);
             self.gone.push_back(Gone::Object(object));
         }
     }
     fn count_out_reader(&mut self, object: Object) {
-        let Some(holders) = self.holders.get_mut(&object) else { return };
+        let Some(holders) = self.holders.get_mut(object) else { return };
         holders.readers = holders.readers.saturating_sub(1);
         if let (0, Object::Endpoint(id)) = (holders.readers, object) {
             self.gone.push_back(Gone::Readers(id));
