@@ -74,9 +74,17 @@ pub fn exec(bundles: &[(&str, &Bundle)], commands: &str) -> io::Result<Run> {
 /// # Errors
 /// As [`run`], and if the manifest cannot be written.
 pub fn boot(containers: &str, bundles: &[(&str, &Bundle)], options: &[&str]) -> io::Result<Run> {
-    let manifest = tempfile::NamedTempFile::new()?;
-    std::fs::write(manifest.path(), format!("{containers}{SHELL}"))?;
-    let path = manifest.path().to_string_lossy().into_owned();
+    boot_manifest(&format!("{containers}{SHELL}"), bundles, options)
+}
+
+/// Boots this manifest with these bundles and further options.
+///
+/// # Errors
+/// As [`run`], and if the manifest cannot be written.
+pub fn boot_manifest(manifest: &str, bundles: &[(&str, &Bundle)], options: &[&str]) -> io::Result<Run> {
+    let file = tempfile::NamedTempFile::new()?;
+    std::fs::write(file.path(), manifest)?;
+    let path = file.path().to_string_lossy().into_owned();
     let packed: Vec<String> =
         bundles.iter().map(|(name, bundle)| format!("{name}={}", bundle.path().display())).collect();
     let mut arguments = vec!["--manifest", &path, "--timeout", "240"];

@@ -1,29 +1,136 @@
 //! Who may do what in the booted system, drawn from the manifest: as a tree for a reader, and for Graphviz.
+//!
+//! Both are written from one list of edges: a holder, what it holds, and what it may do with it. Whoever holds a factory
+//! reaches the containers below it, so these are edges as well.
 
 use crate::{Manifest, Process};
 use bailiwick_protocol::Rights;
-use std::fmt::Write;
+use std::collections::BTreeSet;
+use std::fmt::{self, Write};
 
-/// What a line of the tree says a process holds.
-fn holdings(process: &Process) -> Vec<String> {
-    let mut lines = Vec::new();
+/// Somebody or something that there is once the machine has booted.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Node {
+    /// The first process.
+    Init,
+    /// The container manager.
+    Manager,
+    /// A process of the manifest, by its name.
+    Process(String),
+    /// The factory that init makes containers with.
+    RootFactory,
+    /// The factory of this process alone.
+    FactoryOf(String),
+    /// A container of the manifest, by its id.
+    Container(String),
+    /// A directory of the boot image, by its path.
+    Directory(String),
+    /// The serial console.
+    Console,
+    /// The clock.
+    Clock,
+    /// What switches the machine off.
+    Power,
+    /// All memory, and the processes that run in it.
+    Memory,
+    /// What the manager is called on.
+    Endpoint,
+}
+
+impl fmt::Display for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Node::Init => f.write_str("init"),
+            Node::Manager => f.write_str("manager"),
+            Node::Process(name) => write!(f, "process {name}"),
+            Node::RootFactory => f.write_str("root factory"),
+            Node::FactoryOf(name) => write!(f, "factory of {name}"),
+            Node::Container(id) => write!(f, "container {id}"),
+            Node::Directory(path) => write!(f, "directory {path}"),
+            Node::Console => f.write_str("console"),
+            Node::Clock => f.write_str("clock"),
+            Node::Power => f.write_str("power switch"),
+            Node::Memory => f.write_str("all memory"),
+            Node::Endpoint => f.write_str("manager's endpoint"),
+        }
+    }
+}
+
+/// One holder, one thing it holds.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Edge {
+    /// Who holds it.
+    pub from: Node,
+    /// What is held.
+    pub to: Node,
+    /// What may be done with it, and within which bounds: a line each.
+    pub may: Vec<String>,
+}
+
+/// All there are. What is not among them nobody holds.
+pub fn edges(manifest: &Manifest) -> Vec<Edge> {
+    let mut all = Vec::new();
+    let mut add = |from: &Node, to: Node, may: Vec<String>| all.push(Edge { from: from.clone(), to, may });
+    let line = |text: &str| vec![text.to_owned()];
+    for (to, may) in [
+        (Node::Directory("/".to_owned()), "read, execute, write, hand over"),
+        (Node::Console, "read, write"),
+        (Node::Clock, "read"),
+        (Node::Power, "use"),
+        (Node::Memory, "use, divide, start and end processes"),
+    ] {
+        add(&Node::Init, to, line(may));
+    }
+    add(&Node::Init, Node::RootFactory, vec![words(Rights::FACTORY | Rights::CONTAINER)]);
+    for (to, may) in [
+        (Node::Directory("/".to_owned()), "read, execute, write"),
+        (Node::Console, "write"),
+        (Node::Clock, "read"),
+        (Node::Memory, "use, divide"),
+        (Node::Endpoint, "receive, name who calls"),
+    ] {
+        add(&Node::Manager, to, line(may));
+    }
+    for container in &manifest.containers {
+        add(&Node::Manager, Node::Container(container.id.clone()), line("run it"));
+        add(&Node::RootFactory, Node::Container(container.id.clone()), line("look it up"));
+    }
+    for process in &manifest.processes {
+        let holder = Node::Process(process.name.clone());
+        for (to, may) in holdings(process) {
+            if let Node::FactoryOf(_) = to {
+                add(&Node::RootFactory, to.clone(), line("bounds it"));
+            }
+            add(&holder, to, may);
+        }
+    }
+    all
+}
+
+/// What the manifest gives a process.
+fn holdings(process: &Process) -> Vec<(Node, Vec<String>)> {
+    let mut held = Vec::new();
     if !process.factory.is_empty() {
-        let kind =
-            if process.is_tenant() { "a sub-factory of its own" } else { "the factory of init's containers" };
-        lines.push(format!("{kind}: {}", words(process.factory)));
+        let mut may = vec![words(process.factory)];
         for (kind, max) in process.quota.iter().flat_map(|quota| quota.rows()) {
-            lines.extend(max.map(|max| format!("  at most {max} {kind}")));
+            may.extend(max.map(|max| format!("at most {max} {kind}")));
         }
         let policy = process.policy.as_deref().unwrap_or_default();
-        lines.extend(policy.lines().map(|line| format!("  policy: {line}")));
+        may.extend(policy.lines().map(|line| format!("policy: {line}")));
+        let own = Node::FactoryOf(process.name.clone());
+        held.push((if process.is_tenant() { own } else { Node::RootFactory }, may));
     }
-    lines.extend(
-        process.directories.iter().map(|path| format!("directory {path}: read, execute, write, hand over")),
-    );
+    for path in &process.directories {
+        held.push((Node::Directory(path.clone()), vec!["read, execute, write, hand over".to_owned()]));
+    }
     if process.console {
-        lines.push("the console".to_owned());
+        let may = if process.args.is_some() { "write" } else { "read, write" };
+        held.push((Node::Console, vec![may.to_owned()]));
     }
-    lines
+    let most = |max: Option<u64>, what: &str| max.map(|max| format!("at most {max} {what}"));
+    let bounds = [most(process.memory, "bytes"), most(process.threads.map(u64::from), "threads")];
+    held.push((Node::Memory, ["use".to_owned()].into_iter().chain(bounds.into_iter().flatten()).collect()));
+    held
 }
 
 fn words(rights: Rights) -> String {
@@ -31,64 +138,60 @@ fn words(rights: Rights) -> String {
     names.join(" ")
 }
 
-/// What init and the manager hold, whatever the manifest says.
-const INIT: [&str; 2] = [
-    "everything there is at boot: root directory, console, clock, power switch, all memory",
-    "the root factory: all rights",
-];
-const MANAGER: [&str; 1] = ["root directory, console, clock (read), init's resource group, its own endpoint"];
+/// Everybody there is, whether it holds anything or not, in order.
+fn holders(manifest: &Manifest) -> Vec<Node> {
+    let mut all = vec![Node::Init, Node::Manager];
+    all.extend(manifest.processes.iter().map(|process| Node::Process(process.name.clone())));
+    all.push(Node::RootFactory);
+    let tenants = manifest.processes.iter().filter(|process| process.is_tenant());
+    all.extend(tenants.map(|process| Node::FactoryOf(process.name.clone())));
+    all.extend(manifest.containers.iter().map(|container| Node::Container(container.id.clone())));
+    all
+}
 
-/// The tree. What stands further in came from what it stands below.
+/// The tree: each holder, what it holds, what it may do with that.
 pub fn tree(manifest: &Manifest) -> String {
-    let mut text = String::from("init\n");
-    let mut branch = |name: &str, lines: &[String]| {
-        let _ = writeln!(text, "  {name}");
-        for line in lines {
-            let _ = writeln!(text, "    holds {line}");
+    let edges = edges(manifest);
+    let mut text = String::new();
+    for holder in holders(manifest) {
+        let _ = writeln!(text, "{holder}");
+        let mut held = edges.iter().filter(|edge| edge.from == holder).peekable();
+        if held.peek().is_none() {
+            text.push_str("  no capability\n");
         }
-    };
-    let own = |lines: &[&str]| lines.iter().map(|line| (*line).to_owned()).collect::<Vec<_>>();
-    branch("itself", &own(&INIT));
-    branch("manager", &own(&MANAGER));
-    for process in &manifest.processes {
-        branch(&format!("process {}", process.name), &holdings(process));
-    }
-    for container in &manifest.containers {
-        branch(&format!("container {}", container.id), &["no capability".to_owned()]);
+        for edge in held {
+            let mut may = edge.may.iter();
+            let _ = writeln!(text, "  {}: {}", edge.to, may.next().map_or("", String::as_str));
+            may.for_each(|line| {
+                let _ = writeln!(text, "    {line}");
+            });
+        }
     }
     text
 }
 
-/// The same for Graphviz: an arrow leads from who gave to who holds, and says what.
+/// The same for Graphviz: an arrow leads from who holds to what is held, and says what may be done with it.
 pub fn dot(manifest: &Manifest) -> String {
-    let mut text = String::from("digraph authority {\n  rankdir=LR;\n  node [shape=box];\n  init -> manager");
-    let _ = writeln!(text, " [label={}];", quoted(MANAGER[0]));
-    for process in &manifest.processes {
-        let name = quoted(&format!("process {}", process.name));
-        for holding in joined(&holdings(process)) {
-            let from = if holding.contains("factory") { "manager" } else { "init" };
-            let _ = writeln!(text, "  {from} -> {name} [label={}];", quoted(&holding));
-        }
+    let edges = edges(manifest);
+    let mut text = String::from("digraph authority {\n  rankdir=LR;\n");
+    let mut nodes: BTreeSet<Node> = holders(manifest).into_iter().collect();
+    nodes.extend(edges.iter().map(|edge| edge.to.clone()));
+    for node in nodes {
+        let shape = match node {
+            Node::Init | Node::Manager | Node::Process(_) => "box",
+            Node::RootFactory | Node::FactoryOf(_) => "hexagon",
+            Node::Container(_) => "ellipse",
+            Node::Directory(_) => "folder",
+            Node::Console | Node::Clock | Node::Power | Node::Memory | Node::Endpoint => "plaintext",
+        };
+        let _ = writeln!(text, "  {} [shape={shape}];", quoted(&node.to_string()));
     }
-    for container in &manifest.containers {
-        let name = quoted(&format!("container {}", container.id));
-        let _ =
-            writeln!(text, "  {name} [shape=ellipse];\n  manager -> {name} [style=dashed, label=\"runs\"];");
+    for edge in edges {
+        let (from, to) = (quoted(&edge.from.to_string()), quoted(&edge.to.to_string()));
+        let _ = writeln!(text, "  {from} -> {to} [label={}];", quoted(&edge.may.join("\n")));
     }
     text.push_str("}\n");
     text
-}
-
-/// Lines that stand further in go with the one before.
-fn joined(lines: &[String]) -> Vec<String> {
-    let mut joined: Vec<String> = Vec::new();
-    for line in lines {
-        match (line.strip_prefix("  "), joined.last_mut()) {
-            (Some(more), Some(last)) => *last = format!("{last}\n{more}"),
-            _ => joined.push(line.clone()),
-        }
-    }
-    joined
 }
 
 fn quoted(text: &str) -> String {

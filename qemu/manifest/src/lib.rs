@@ -11,13 +11,21 @@
 //! expect = { running = true, restarts = 1 }    # or { exit = 0 }, { signal = "KILL" }, { refused = "text" }
 //!
 //! [[process]]
-//! name = "shell"                               # a program under /sbin, started by init
+//! name = "shell"                               # unique; a program under /sbin, started by init
+//! program = "shell"                            # the program, if its name is another
+//! args = "-c 'list'"                           # what it is started with, if nobody is to talk to it: see below
+//! memory = 8388608                             # bytes it may use itself, and
+//! threads = 8                                  # threads it may have; without, as much as there is
 //! factory = ["create", "list", "inspect"]      # the rights on the factory that it is handed; [] for none
 //! quota = { containers = 4, memory = 67108864 }   # makes it a sub-factory of its own with these bounds, …
 //! policy = "restricted"                        # … whose bundles may ask for no more than this: a name, or the text
 //! directories = ["/bundles"]                   # directory capabilities that it is handed
-//! console = true                               # whether it is handed the console
+//! console = true                               # whether it is handed the console; with `args`, only to write
 //! ```
+//!
+//! A process with `args` does its work and ends: it is started in every run, also when nobody sits at the console, and
+//! the machine stays on until it has ended. For the shell they are `-c COMMANDS`, and `-l LABEL` before that puts
+//! `LABEL | ` in front of each of its lines. A process without `args` is one to talk to.
 //!
 //! The manifest is the authority diagram: a process holds what stands here and nothing else. `./qemu/run --authority`
 //! draws it. The kinds of a quota are `containers`, `factories`, `execs`, `capabilities`, `waiting`, `event_bytes`,
@@ -47,6 +55,8 @@ use serde::{Deserialize, Serialize};
 
 /// Most containers in one manifest.
 pub const CONTAINERS_MAX: usize = 256;
+/// Most processes in one manifest.
+pub const PROCESSES_MAX: usize = 32;
 /// Where the compiled form lies in the boot image.
 pub const BOOT_PATH: &str = "/etc/manifest";
 /// Where bundles lie in the boot image.
@@ -209,8 +219,16 @@ impl fmt::Display for Expect {
 /// One native process.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Process {
-    /// A program under /sbin.
+    /// Its name, unique.
     pub name: String,
+    /// A program under /sbin.
+    pub program: String,
+    /// What it is started with, if it does its work and ends without anybody who talks to it.
+    pub args: Option<String>,
+    /// Most memory it may use, in bytes.
+    pub memory: Option<u64>,
+    /// Most threads it may have.
+    pub threads: Option<u32>,
     /// Rights on the factory it is handed; empty: it is handed none.
     pub factory: Rights,
     /// What that factory may have, if it is a sub-factory of its own.

@@ -1,7 +1,8 @@
 //! TOML to [`Manifest`], with the line in every error.
 
 use crate::{
-    After, CONTAINERS_MAX, Container, Drill, Expect, Manifest, Policy, Process, Restart, Start, Until,
+    After, CONTAINERS_MAX, Container, Drill, Expect, Manifest, PROCESSES_MAX, Policy, Process, Restart,
+    Start, Until,
 };
 use bailiwick_protocol::message::POLICY_MAX;
 use bailiwick_protocol::{ContainerId, Quota, Rights};
@@ -89,6 +90,10 @@ struct RawExpect {
 #[serde(deny_unknown_fields)]
 struct RawProcess {
     name: Spanned<String>,
+    program: Option<Spanned<String>>,
+    args: Option<Spanned<String>>,
+    memory: Option<u64>,
+    threads: Option<u32>,
     #[serde(default)]
     factory: Vec<Spanned<String>>,
     quota: Option<Spanned<RawQuota>>,
@@ -166,6 +171,9 @@ fn line_of(text: &str, span: Range<usize>) -> usize {
 fn check(file: File, bundle_exists: &dyn Fn(&str) -> bool) -> Result<Manifest, Fault> {
     if let Some(extra) = file.container.get(CONTAINERS_MAX) {
         return fault(extra.span(), format!("more than {CONTAINERS_MAX} containers"));
+    }
+    if let Some(extra) = file.process.get(PROCESSES_MAX) {
+        return fault(extra.span(), format!("more than {PROCESSES_MAX} processes"));
     }
     unique("container", file.container.iter().map(|c| &c.as_ref().id))?;
     unique("process", file.process.iter().map(|p| &p.as_ref().name))?;
@@ -308,10 +316,18 @@ fn expect(raw: Spanned<RawExpect>) -> Result<Expect, Fault> {
     }
 }
 
+/// Longest text that a process is started with, in bytes.
+const ARGS_MAX: usize = 2048;
+
 fn process(raw: RawProcess) -> Result<Process, Fault> {
-    if !is_bundle_name(raw.name.as_ref()) {
-        return fault(raw.name.span(), format!("process {:?}: not a program under /sbin", raw.name.as_ref()));
+    let program = raw.program.as_ref().unwrap_or(&raw.name);
+    if !is_bundle_name(program.as_ref()) {
+        return fault(program.span(), format!("process {:?}: not a program under /sbin", program.as_ref()));
     }
+    if let Some(args) = raw.args.as_ref().filter(|args| args.as_ref().len() > ARGS_MAX) {
+        return fault(args.span(), format!("args: longer than {ARGS_MAX} bytes"));
+    }
+    let program = program.as_ref().clone();
     let mut factory = Rights::empty();
     for name in &raw.factory {
         match Rights::from_name(&name.as_ref().to_ascii_uppercase()) {
@@ -330,6 +346,10 @@ fn process(raw: RawProcess) -> Result<Process, Fault> {
     }
     Ok(Process {
         name: raw.name.into_inner(),
+        program,
+        args: raw.args.map(Spanned::into_inner),
+        memory: raw.memory,
+        threads: raw.threads,
         factory,
         quota: raw.quota.map(|quota| quota.into_inner().into()),
         policy,

@@ -1,6 +1,7 @@
 //! What the checker accepts, and the line it names when it does not.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+use bailiwick_manifest::authority;
 use bailiwick_manifest::parse::parse;
 use bailiwick_manifest::{Boot, Console, Expect, Policy, Until};
 use bailiwick_protocol::Rights;
@@ -136,23 +137,59 @@ fn a_process_can_be_given_a_quota_and_a_policy_which_are_checked() {
 
 #[test]
 fn the_authority_of_a_manifest_is_drawn_whole() {
-    let text =
-        GOOD.replace("console = true", "console = true\npolicy = \"baseline\"\nquota = { containers = 3 }");
+    let text = GOOD.replace("console = true", "console = true\n[[process]]\nname = \"guest\"\nprogram = \"shell\"\nargs = \"-c list\"\nthreads = 8\nfactory = [\"create\"]\npolicy = \"baseline\"\nquota = { containers = 3 }");
     let manifest = parse(&text, |_| true).unwrap();
-    let tree = bailiwick_manifest::authority::tree(&manifest);
-    for line in [
-        "  process shell\n    holds a sub-factory of its own: create list\n    holds   at most 3 containers\n",
-        "    holds   policy: include baseline\n    holds directory /bundles: ",
-        "    holds the console\n",
-        "  container init-db\n    holds no capability\n",
-    ] {
-        assert!(tree.contains(line), "{line}\nis not in\n{tree}");
+    let (tree, dot) = (authority::tree(&manifest), authority::dot(&manifest));
+    // Who holds what: nothing more, nothing less.
+    let wanted = [
+        ("init", "directory /", "read, execute, write, hand over"),
+        ("init", "console", "read, write"),
+        ("init", "clock", "read"),
+        ("init", "power switch", "use"),
+        ("init", "all memory", "use, divide, start and end processes"),
+        ("init", "root factory", ""),
+        ("manager", "directory /", "read, execute, write"),
+        ("manager", "console", "write"),
+        ("manager", "clock", "read"),
+        ("manager", "all memory", "use, divide"),
+        ("manager", "manager's endpoint", "receive, name who calls"),
+        ("manager", "container db", "run it"),
+        ("manager", "container web", "run it"),
+        ("manager", "container init-db", "run it"),
+        ("root factory", "container db", "look it up"),
+        ("root factory", "container web", "look it up"),
+        ("root factory", "container init-db", "look it up"),
+        ("root factory", "factory of guest", "bounds it"),
+        ("process shell", "root factory", "create list"),
+        ("process shell", "directory /bundles", "read, execute, write, hand over"),
+        ("process shell", "console", "read, write"),
+        ("process shell", "all memory", "use"),
+        ("process guest", "factory of guest", "create\\nat most 3 containers\\npolicy: include baseline"),
+        ("process guest", "all memory", "use\\nat most 8 threads"),
+    ];
+    for (from, to, may) in wanted {
+        let arrow = format!("\n  \"{from}\" -> \"{to}\" [label=\"{may}");
+        assert!(dot.contains(&arrow), "{arrow}\nis not in\n{dot}");
+        let branch = tree.split_once(&format!("{from}\n")).map_or("", |(_, rest)| rest);
+        let branch = branch.lines().take_while(|line| line.starts_with("  "));
+        let line = format!("  {to}: {}", may.split("\\n").next().unwrap_or_default());
+        assert!(branch.into_iter().any(|own| own.starts_with(&line)), "{from}: {line}\nis not in\n{tree}");
     }
-    let dot = bailiwick_manifest::authority::dot(&manifest);
-    assert!(
-        dot.contains(
-            "manager -> \"process shell\" [label=\"a sub-factory of its own: create list\\nat most 3"
-        )
-    );
-    assert!(dot.contains("init -> \"process shell\" [label=\"the console\"]"));
+    assert_eq!(dot.matches(" -> ").count(), wanted.len(), "{dot}");
+    assert!(tree.contains("\ncontainer db\n  no capability\n"), "{tree}");
+}
+
+#[test]
+fn a_process_has_a_program_bounds_and_arguments_which_are_checked() {
+    let read = |more: &str| parse(&format!("[[process]]\nname = \"a\"\n{more}"), |_| true);
+    let process = |more: &str| read(more).unwrap().processes.remove(0);
+    assert_eq!((process("").program.as_str(), process("").args), ("a", None));
+    let full = process("program = \"shell\"\nargs = \"-c list\"\nmemory = 4096\nthreads = 2");
+    assert_eq!((full.program.as_str(), full.args.as_deref()), ("shell", Some("-c list")));
+    assert_eq!((full.memory, full.threads), (Some(4096), Some(2)));
+    assert!(read("program = \"../x\"").unwrap_err().message.contains("not a program under /sbin"));
+    let long = format!("args = \"{}\"", "x".repeat(2049));
+    assert!(read(&long).unwrap_err().message.contains("args: longer than 2048 bytes"));
+    let many: String = (0..33).map(|at| format!("[[process]]\nname = \"p{at}\"\n")).collect();
+    assert!(parse(&many, |_| true).unwrap_err().message.contains("more than 32 processes"));
 }

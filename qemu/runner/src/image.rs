@@ -90,7 +90,7 @@ pub fn tree(sources: &Sources, extra: &[NamedBundle], console: Console) -> Resul
     for directory in ["bundles", "dev", "etc", "proc", "run/containers", "sbin", "sys", "tmp"] {
         tree.directories(directory);
     }
-    let named = manifest.processes.iter().map(|process| process.name.as_str());
+    let named = manifest.processes.iter().map(|process| process.program.as_str());
     for name in NATIVE.into_iter().chain(named) {
         let program = programs::stripped(&sources.programs.join(name))?;
         tree.add(format!("sbin/{name}"), Node::new(0o755, Kind::File(program)));

@@ -20,4 +20,4 @@ pub mod limits;
 pub mod shell;
 pub mod words;
 
-pub use console::{Attention, Bundles, Console, Patient, Waited, Waiter};
+pub use console::{Attention, Bundles, Console, Labelled, Patient, Waited, Waiter};

@@ -3,23 +3,24 @@
 //! It holds every capability there is at boot and hands out what the manifest says. It ends the machine: when the
 //! shell ends, when everything expected has happened and nobody sits at the console, or when it cannot go on.
 
+mod processes;
+
 use crate::console::Serial;
 use crate::service::{self, because};
 use crate::shell::BundleDirectory;
-use crate::slots::process;
 use crate::sys;
 use crate::waiter::Waiters;
 use alloc::format;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
-use bailiwick_abi::{Exit, Handle, Rights, slot};
+use bailiwick_abi::{Handle, Rights, slot};
 use bailiwick_client::Factory;
 use bailiwick_kernel_glue::metal::{EndpointChannel, Messages};
-use bailiwick_manifest::{BOOT_PATH, BUNDLES_PATH, Boot, Console as Wish, Process};
-use bailiwick_protocol::Quota;
+use bailiwick_manifest::{BOOT_PATH, BUNDLES_PATH, Boot, Console as Wish};
 use bailiwick_protocol::message::Request;
 use bailiwick_userland_core::boot::{Init, Millis};
 use bailiwick_userland_core::{Console, Waiter};
+use processes::Processes;
 
 const CONSOLE: Handle = Handle::first(slot::CONSOLE);
 const POWER: Handle = Handle::first(slot::POWER);
@@ -27,9 +28,6 @@ const ROOT: Handle = Handle::first(slot::ROOT);
 const GROUP: Handle = Handle::first(slot::GROUP);
 const CLOCK: Handle = Handle::first(slot::CLOCK);
 const SYSTEM: Handle = Handle::first(slot::SYSTEM);
-
-/// The bit that the end of a process of the manifest sets.
-const PROCESS_ENDED: u64 = 1;
 
 /// The bit that an answer to a wait for a container's end sets.
 const CONTAINER_ENDED: u64 = 2;
@@ -81,9 +79,8 @@ fn boot() -> Result<u8> {
     let mut init = Init::new(&boot.manifest, Factory::new(root), BundleDirectory(bundles), bell);
     work(&mut init, events, NEVER, |init, _| init.supervisor().brought_up());
     match &boot.console {
-        Wish::Summary => Ok(summary(&mut init, &boot, events)),
-        Wish::Interactive => attended(&mut init, &boot, (events, manager), ""),
-        Wish::Commands(commands) => attended(&mut init, &boot, (events, manager), &format!("-c {commands}")),
+        Wish::Summary => summary(&mut init, &boot, events),
+        Wish::Interactive | Wish::Commands(_) => attended(&mut init, &boot, events, manager),
     }
 }
 
@@ -132,77 +129,24 @@ fn work(
 }
 
 /// Waits until everything expected has happened, or too long, and says how it stands.
-fn summary(init: &mut SystemInit<'_>, boot: &Boot, events: Handle) -> u8 {
+fn summary(init: &mut SystemInit<'_>, boot: &Boot, events: Handle) -> Result<u8> {
+    let mut processes = Processes::start(init, boot, events)?;
     let limit = now().after(boot.manifest.settle_ms.into());
-    work(init, events, limit, |init, _| init.supervisor().settled());
+    work(init, events, limit, |init, bits| processes.are_over(bits) & init.supervisor().settled());
     init.supervisor().summary(&mut Serial(CONSOLE));
-    u8::from(!init.supervisor().all_met())
+    if init.supervisor().all_met() && processes.are_over(0) { processes.status() } else { Ok(1) }
 }
 
-/// Starts the manifest's processes and supervises until the one with the console ends; its status is the machine's.
-fn attended(
-    init: &mut SystemInit<'_>,
-    boot: &Boot,
-    (events, manager): (Handle, Handle),
-    text: &str,
-) -> Result<u8> {
-    let mut at_console = None;
-    for program in &boot.manifest.processes {
-        let started = start_process(init, program, text)?;
-        if program.console {
-            sys::process_watch(started, events, PROCESS_ENDED).map_err(because(&program.name))?;
-            at_console = Some(started);
-        }
-    }
-    let at_console = at_console.ok_or("the manifest gives the console to no process")?;
-    let mut ended = false;
-    let mut until_ended = |_: &SystemInit<'_>, bits| {
-        ended |= bits & PROCESS_ENDED != 0;
-        ended
-    };
-    work(init, events, now().after(SETTLED_MS), &mut until_ended);
+/// Starts the manifest's processes and supervises until the one with the console ends, and those that end by
+/// themselves if nobody sits there.
+fn attended(init: &mut SystemInit<'_>, boot: &Boot, events: Handle, manager: Handle) -> Result<u8> {
+    let mut processes = Processes::start(init, boot, events)?;
+    work(init, events, now().after(SETTLED_MS), |_, bits| processes.are_over(bits));
     // One look while it runs: it had time to begin, and a process that has ended has no memory to show.
-    let used = Used::look(manager, at_console);
-    if !ended {
-        work(init, events, NEVER, |_, bits| bits & PROCESS_ENDED != 0);
-    }
+    let used = processes.at_console().and_then(|at_console| Used::look(manager, at_console));
+    work(init, events, NEVER, |_, bits| processes.are_over(bits));
     used.into_iter().for_each(Used::say);
-    match sys::process_wait(at_console).map_err(because("the process at the console"))? {
-        Exit::Code(status) => Ok(status),
-        Exit::Signal(number) => Err(format!("the process at the console: signal {number} ended it")),
-        Exit::OutOfMemory => Err("the process at the console: out of memory".to_string()),
-    }
-}
-
-/// Starts one process with what the manifest gives it.
-fn start_process(init: &SystemInit<'_>, wanted: &Process, text: &str) -> Result<Handle> {
-    let name = wanted.name.as_str();
-    let program = sys::process_create(GROUP, ROOT, &format!("/sbin/{name}")).map_err(because(name))?;
-    let grant =
-        |slot, handle, rights| sys::process_grant(program, slot, handle, rights).map_err(because(name));
-    if wanted.console {
-        grant(process::CONSOLE.slot(), CONSOLE, Rights::READ.with(Rights::WRITE))?;
-    }
-    if !wanted.factory.is_empty() {
-        let factory = if wanted.is_tenant() {
-            let quota = wanted.quota.unwrap_or(Quota::UNBOUNDED);
-            init.factory().delegate(wanted.factory, quota, wanted.policy.as_deref())
-        } else {
-            init.factory().derive(wanted.factory)
-        };
-        let factory = factory.map_err(|error| format!("{name}: {error}"))?;
-        let handle = factory.into_channel().into_handle();
-        grant(process::FACTORY.slot(), handle, Rights::WRITE)?;
-        sys::delete(handle);
-    }
-    let slots = process::DIRECTORIES..process::DIRECTORIES + process::DIRECTORIES_MAX;
-    for (slot, path) in slots.zip(&wanted.directories) {
-        let directory = sys::directory_open(ROOT, path, Rights::ALL).map_err(because(path))?;
-        grant(slot, directory, Rights::READ.with(Rights::EXECUTE).with(Rights::WRITE).with(Rights::GRANT))?;
-        sys::delete(directory);
-    }
-    sys::process_start(program, text).map_err(because(name))?;
-    Ok(program)
+    processes.status()
 }
 
 /// Who uses how much memory, in KiB.

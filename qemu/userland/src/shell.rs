@@ -1,7 +1,7 @@
 //! The shell as a process: an ordinary client with a factory, a console and a directory of bundles.
 //!
-//! Its text says what to do: `-c COMMANDS` runs these and ends, with status 1 if one failed; anything else prompts. It
-//! holds no power switch: `poweroff` ends it, and init, which has one, does the rest.
+//! Its text says what to do: `-c COMMANDS` runs these and ends, with status 1 if one failed; anything else prompts.
+//! `-l LABEL` before it puts the label in front of each line of theirs. It holds no power switch: `poweroff` ends it, and init, which has one, does the rest.
 
 use crate::console::{Attended, Listener};
 use crate::slots::process as slot;
@@ -9,8 +9,8 @@ use crate::sys;
 use bailiwick_abi::{Error, Handle, Rights};
 use bailiwick_client::Factory;
 use bailiwick_kernel_glue::metal::{Directory, EndpointChannel, Messages};
-use bailiwick_userland_core::Bundles;
 use bailiwick_userland_core::shell::Shell;
+use bailiwick_userland_core::{Bundles, Console, Labelled};
 
 /// Columns, where nobody tells.
 const WIDTH: usize = 80;
@@ -38,8 +38,14 @@ pub fn main(text: &str) -> u8 {
     let mut console = Attended::new(slot::CONSOLE);
     let Ok(listener) = Listener::new(console.clone()) else { return 1 };
     let shell = Shell::new(factory, BundleDirectory(Handle::first(slot::DIRECTORIES)), listener);
-    match text.strip_prefix("-c ") {
-        Some(commands) => u8::from(shell.run_list(commands, &mut console).failed > 0),
+    let labelled = text.strip_prefix("-l ").and_then(|text| text.split_once(' '));
+    let run =
+        |commands: &str, console: &mut dyn Console| u8::from(shell.run_list(commands, console).failed > 0);
+    match labelled.map_or(text, |(_, text)| text).strip_prefix("-c ") {
+        Some(commands) => match labelled {
+            Some((label, _)) => run(commands, &mut Labelled::new(console, label)),
+            None => run(commands, &mut console),
+        },
         None => {
             shell.converse(&mut console, WIDTH);
             0

@@ -68,7 +68,7 @@ pub(super) fn main(name: &str) -> u8 {
         "handles" => handles,
         "kinds" => kinds,
         "badges" => badges,
-        "names" => names,
+        "names" => || names([super::neighbour::KEPT, "none"]),
         "capabilities" => capabilities,
         "addresses" => addresses,
         "unwanted" => unwanted,
@@ -132,6 +132,10 @@ impl Tally {
 
 /// Random bytes of every length as frames, on a capability of their own: what they may happen to mean ends with it.
 fn frames() -> Result<String, Error> {
+    frames_on(FACTORY)
+}
+
+pub(super) fn frames_on(target: Handle) -> Result<String, Error> {
     let (mut buffer, mut dice, mut tally) = (Buffer::new()?, Dice(1), Tally::default());
     let mut bytes = [0; MESSAGE_MAX];
     for length in 0..=5000 {
@@ -142,7 +146,7 @@ fn frames() -> Result<String, Error> {
         }
         buffer.fill(&bytes, &[]);
         let info = MessageInfo::new(length).with_room(CAPABILITIES_MAX);
-        tally.count(buffer.send(FACTORY, info));
+        tally.count(buffer.send(target, info));
     }
     Ok(tally.text())
 }
@@ -199,7 +203,7 @@ type Came = Result<[u64; 3], Error>;
 
 /// Handles that were made up, for every call there is. A path and a buffer that are good stand behind them, so that
 /// nothing else is a reason to refuse.
-fn handles() -> Result<String, Error> {
+pub(super) fn handles() -> Result<String, Error> {
     let room = [0u8; 256];
     let address = room.as_ptr() as u64;
     let mut dice = Dice(3);
@@ -221,7 +225,7 @@ fn handles() -> Result<String, Error> {
 }
 
 /// Every call with every capability of this process. None may be taken that is of another kind or lacks a right.
-fn kinds() -> Result<String, Error> {
+pub(super) fn kinds() -> Result<String, Error> {
     let room = [0u8; 256];
     let address = room.as_ptr() as u64;
     // What each of them is for, and is tried elsewhere.
@@ -256,7 +260,7 @@ fn kinds() -> Result<String, Error> {
 }
 
 /// What can be got out of a badged capability that may only call.
-fn badges() -> Result<String, Error> {
+pub(super) fn badges() -> Result<String, Error> {
     let rebadged = any(Call::Derive, &[FACTORY.0, Rights::ALL.0.into(), 1 << 32 | 1]).is_ok();
     let derived = any(Call::Derive, &[FACTORY.0, Rights::ALL.0.into(), 0])?[0];
     let [kind, rights, badge] = any(Call::Inspect, &[derived])?;
@@ -296,13 +300,13 @@ fn mask(bytes: &mut [u8], text: &[u8]) {
     }
 }
 
-/// Names of containers that are not its own, and of none: the answers must be the same.
-fn names() -> Result<String, Error> {
+/// Names of containers that are not its own, and of none: the answers must be the same. They are of one length, for an
+/// answer may repeat what was asked for.
+pub(super) fn names(ids: [&str; 2]) -> Result<String, Error> {
     let mut buffer = Buffer::new()?;
     let mut room = [0; FRAME_MAX];
     let mut answers = Vec::new();
-    // Of one length, for an answer may repeat what was asked for.
-    for id in [super::neighbour::KEPT, "none"] {
+    for id in ids {
         let lookup = Lookup { id, rights: bailiwick_protocol::Rights::all() };
         let frame = encoded(&Request::Lookup(lookup), &mut room);
         let mut answer = buffer.exchange(FACTORY, frame, &[])?;
@@ -315,7 +319,7 @@ fn names() -> Result<String, Error> {
 }
 
 /// Capabilities beside frames that ask for none, or for another kind; the manager must not keep one.
-fn capabilities() -> Result<String, Error> {
+pub(super) fn capabilities() -> Result<String, Error> {
     let (mut buffer, mut tally, mut dice) = (Buffer::new()?, Tally::default(), Dice(4));
     let mut room = [0; FRAME_MAX];
     for round in 0..600u64 {
@@ -407,7 +411,7 @@ fn addresses() -> Result<String, Error> {
 }
 
 /// Asks for capabilities and has no room for them: the manager must not keep the grants.
-fn unwanted() -> Result<String, Error> {
+pub(super) fn unwanted() -> Result<String, Error> {
     let mut buffer = Buffer::new()?;
     let mut room = [0; FRAME_MAX];
     let derive = Request::Derive(Derive::new(bailiwick_protocol::Rights::all()));

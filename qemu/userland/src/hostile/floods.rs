@@ -242,14 +242,25 @@ pub(super) fn own_endpoint() -> Result<String, Error> {
     await_death()
 }
 
+/// Waits until so many threads have ended.
+pub(super) fn until_ended(count: usize) {
+    until(|| ENDED.load(Ordering::Relaxed) >= count);
+}
+
 /// One of the crowd: threads that make many calls at once.
 pub(super) fn crowd() -> u8 {
     const THREADS: usize = 8;
     const TIMES: usize = 80;
+    u8::from(calls_answered(THREADS, TIMES) != Ok(THREADS * TIMES))
+}
+
+/// So many threads make so many calls each, at once. Gives how many were answered.
+pub(super) fn calls_answered(threads: usize, times: usize) -> Result<usize, Error> {
+    let (ended, answered) = (ENDED.load(Ordering::Relaxed), ANSWERED.load(Ordering::Relaxed));
     set_frame(FACTORY, &Request::Usage);
-    if (0..THREADS).any(|_| thread(caller, TIMES as u64).is_err()) {
-        return 1;
+    for _ in 0..threads {
+        thread(caller, times as u64)?;
     }
-    until(|| ENDED.load(Ordering::Relaxed) == THREADS);
-    u8::from(ANSWERED.load(Ordering::Relaxed) != THREADS * TIMES)
+    until_ended(ended + threads);
+    Ok(ANSWERED.load(Ordering::Relaxed) - answered)
 }

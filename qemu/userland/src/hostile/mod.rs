@@ -9,6 +9,8 @@
 //!
 //! Each attack is made at least twice: once for whatever grows once, such as the manager's heap, and then between two
 //! counts of every kernel object and every record of the manager, which must be equal.
+//!
+//! Beside this play, the program can be one of a boot manifest's processes: see `tenant`.
 
 mod attacks;
 mod conductor;
@@ -16,6 +18,7 @@ mod floods;
 mod machine;
 mod neighbour;
 mod raw;
+mod tenant;
 
 use crate::console::Serial;
 use crate::slots::process as slot;
@@ -53,6 +56,7 @@ pub fn main(text: &str) -> u8 {
         Some(("attack", name)) => attacks::main(name),
         Some(("deed", name)) => deed(name),
         _ if text == "neighbour" => neighbour::main(),
+        _ if text == "tenant" => tenant::main(),
         _ => conductor::main(),
     }
 }
