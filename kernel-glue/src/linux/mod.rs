@@ -143,7 +143,8 @@ impl Linux {
 
     /// Who is given the terminal of a process with [`bailiwick_protocol::message::Stdio::Terminal`] from now on: over
     /// this connected socket the master side comes, beside the terminal's path inside the container. Without one such
-    /// a process is refused with `EINVAL`.
+    /// a process is refused with `EINVAL`. A size that waits on the socket, rows and columns of two bytes each, the lower
+    /// one first, is the terminal's before its program begins.
     pub fn set_console(&mut self, console: Option<OwnedFd>) {
         self.console = console;
     }

@@ -12,8 +12,9 @@ use core::mem::MaybeUninit;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{Mode, OFlags, ResolveFlags, Uid};
 use rustix::io::IoSlice;
-use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
 use rustix::pty::OpenptFlags;
+use rustix::termios::Winsize;
 
 /// What statfs(2) says of a devpts (`DEVPTS_SUPER_MAGIC`).
 const DEVPTS: u64 = 0x1cd1;
@@ -35,9 +36,21 @@ pub(super) fn open(root: &Root, to: BorrowedFd<'_>) -> Outcome<OwnedFd> {
     rustix::pty::unlockpt(&master).context(what)?;
     let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
     let own = rustix::pty::ioctl_tiocgptpeer(&master, flags).context(what)?;
+    if let Some(size) = first_size(to) {
+        rustix::termios::tcsetwinsize(&master, size).context(|| "terminal: set its size".into())?;
+    }
     let name = rustix::pty::ptsname(&master, Vec::new()).context(what)?;
     send(to, name.as_bytes(), master.as_fd()).context(|| "terminal: hand it over".into())?;
     Ok(own)
+}
+
+/// The size that waits on the socket, if one does: rows and columns, two bytes each, the lower one first.
+fn first_size(to: BorrowedFd<'_>) -> Option<Winsize> {
+    let mut bytes = [0; 4];
+    let (read, _) = rustix::net::recv(to, &mut bytes, RecvFlags::DONTWAIT).ok()?;
+    let [a, b, c, d] = bytes;
+    let (ws_row, ws_col) = (u16::from_le_bytes([a, b]), u16::from_le_bytes([c, d]));
+    (read == bytes.len()).then_some(Winsize { ws_row, ws_col, ws_xpixel: 0, ws_ypixel: 0 })
 }
 
 fn send(to: BorrowedFd<'_>, name: &[u8], master: BorrowedFd<'_>) -> rustix::io::Result<()> {

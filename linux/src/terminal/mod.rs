@@ -6,7 +6,7 @@
 //! ```
 //!
 //! The process makes its terminal in the container and sends the master side over one end of a socket pair, which this
-//! command has passed along with its request. It sets the first size and passes the master on, as runc does: one
+//! command has passed along with its request, the first size waiting on it. The master is passed on as runc does: one
 //! message on a stream socket, with the terminal's path inside as its bytes.
 
 mod relay;
@@ -91,7 +91,6 @@ pub(crate) enum Presence {
 #[derive(Debug)]
 pub(crate) struct Console {
     ours: OwnedFd,
-    size: Option<Winsize>,
     to: Option<OwnedFd>,
 }
 
@@ -116,7 +115,12 @@ impl Console {
         }
         let to = socket.map(connect).transpose()?;
         let (ours, theirs) = wire::pair()?;
-        Ok(Some((Console { ours, size, to }, theirs)))
+        // On its way before the request, so that the program never sees another one.
+        if let Some(size) = own_size(to.as_ref()).or(size) {
+            let [[a, b], [c, d]] = [size.ws_row, size.ws_col].map(u16::to_le_bytes);
+            wire::send(ours.as_fd(), &[a, b, c, d], &[], wire::Room::Now)?;
+        }
+        Ok(Some((Console { ours, to }, theirs)))
     }
 
     /// Takes the terminal, which has been made by now. Without a socket to send it to it is relayed here.
@@ -125,14 +129,20 @@ impl Console {
         let message = wire::receive_now(self.ours.as_fd()).map_err(|error| about(&error))?;
         let mut message = message.ok_or_else(|| about(&"was not handed over"))?;
         let master = message.descriptors.pop().ok_or_else(|| about(&"was not handed over"))?;
-        if let Some(size) = self.size {
-            rustix::termios::tcsetwinsize(&master, size).map_err(|error| about(&error))?;
-        }
         let Some(to) = self.to else { return Relay::start(master).map(Some) };
         wire::send(to.as_fd(), message.frame(), &[master.as_fd()], wire::Room::Now)
             .map_err(|error| Failure::about("--console-socket", error))?;
         Ok(None)
     }
+}
+
+/// The size of this command's own terminal, if that is where the other is relayed.
+fn own_size(to: Option<&OwnedFd>) -> Option<Winsize> {
+    let own = rustix::stdio::stdin();
+    if to.is_some() || !rustix::termios::isatty(own) {
+        return None;
+    }
+    rustix::termios::tcgetwinsize(own).ok()
 }
 
 fn connect(path: &Path) -> Result<OwnedFd, Failure> {
