@@ -289,3 +289,20 @@ fn a_container_joins_namespaces_of_its_own_factory_only() {
     let error = create(&mut desk, mine, "joiner", &joining("web"));
     assert!(error.is_ok() || error.unwrap_err().to_string().contains("/proc/"));
 }
+
+#[test]
+fn factories_stand_at_most_thirty_two_one_below_the_other() {
+    let mut desk = Desk::prompt();
+    let delegate =
+        Request::Delegate(Delegate { rights: Rights::all(), quota: Quota::UNBOUNDED, policy: None });
+    let (mut at, mut below) = (desk.root, 0);
+    let refused = loop {
+        match desk.call(at, &delegate, None) {
+            Ok(answer) => at = answer.mint.unwrap(),
+            Err(error) => break error,
+        }
+        below += 1;
+    };
+    let full = matches!(&refused, ErrorReply::Refusal(refusal) if refusal.code == RefusalCode::Full);
+    assert!(full && below == 31, "{refused} after {below}");
+}

@@ -253,6 +253,26 @@ fn a_sweep_may_rest_anywhere_while_others_free_what_it_is_about_to() {
     }
 }
 
+#[test]
+fn a_sweep_that_rested_leaves_alone_whoever_has_the_slot_it_was_about_to_free() {
+    for rest in 0..3 {
+        let mut tree = Tree::default();
+        let root = tree.root(Rights::all());
+        let a = tree.derive(root, Rights::all());
+        let mut sweep = tree.grants.cut(a);
+        for _ in 0..rest {
+            sweep.step(&mut tree.grants);
+        }
+        // As when its object ends meanwhile.
+        tree.grants.free(a, &mut tree.peers);
+        let new = tree.derive(root, Rights::all());
+        let below = tree.derive(new, Rights::all());
+        assert_eq!(new.index(), a.index());
+        tree.sweep(sweep);
+        assert!(tree.live(new) && tree.live(below));
+    }
+}
+
 /// Random histories against a list of (badge, parent, rights) that is searched from the front.
 #[test]
 fn random_histories_agree_with_a_naive_list() {
