@@ -23,11 +23,7 @@ pub const TABLE: [(&str, &str, &str); 21] = [
     ("ps", "ID", "the processes inside"),
     ("events", "", "what has happened to this factory's containers"),
     ("stats", "ID", "memory, CPU time, process counts"),
-    (
-        "update",
-        "ID LIMIT…",
-        "other limits: memory=32M, cpu=500 (thousandths of one), pids=20; none for no limit",
-    ),
+    ("update", "ID LIMIT…", "other limits: memory=32M cpu=500 pids=20, or none"),
     ("pivot", "ID", "which roots its creation exchanged"),
     ("plan", "BUNDLE", "the kernel steps of create, without doing any"),
     ("whoami", "", "what this shell may do"),
