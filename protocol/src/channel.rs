@@ -12,7 +12,10 @@ pub struct ReplyBuffer<C> {
 impl<C> Default for ReplyBuffer<C> {
     #[inline]
     fn default() -> Self {
-        ReplyBuffer { frame: FrameBuffer::new(), capabilities: heapless::Vec::new() }
+        // Collected, not `FrameBuffer::new()`: with that the whole value is a constant to the compiler, which copies all
+        // 4 KiB of it.
+        let frame = core::iter::empty().collect();
+        ReplyBuffer { frame, capabilities: heapless::Vec::new() }
     }
 }
 

@@ -198,15 +198,16 @@ impl<O: Copy> Grants<O> {
         }
     }
 
-    /// What the badge stands for. Takes time linear in its depth, at most [`DEPTH_MAX`].
+    /// What the badge stands for. Takes time linear in its depth, at most [`DEPTH_MAX`]. `now` is asked for the time only
+    /// if the grant ends at one.
     ///
     /// # Errors
     /// [`RefusalCode::NotFound`] if its grant was revoked or given up, has expired, is used up, or never was.
-    pub fn resolve(&self, badge: Badge, now: Nanos) -> Result<Resolved<O>, Refusal> {
+    pub fn resolve(&self, badge: Badge, now: impl FnOnce() -> Nanos) -> Result<Resolved<O>, Refusal> {
         let not_found = || Refusal::from(RefusalCode::NotFound);
         let grant = self.get(badge).filter(|grant| grant.hold == Hold::Held).ok_or_else(not_found)?;
         // What ends above ends below no later: a derived grant takes the earlier of both times.
-        if grant.expires.is_some_and(|end| end <= now) {
+        if grant.expires.is_some_and(|end| end <= now()) {
             return Err(not_found());
         }
         let uses = self.attached(badge).ok_or_else(not_found)?;
@@ -414,9 +415,9 @@ impl<O: Copy> Grants<O> {
         self.withered.pop()
     }
 
-    /// Takes one grant whose time has come: it is to be cut.
-    pub fn take_expired(&mut self, now: Nanos) -> Option<Badge> {
-        let first = *self.expiries.first().filter(|(end, _)| *end <= now)?;
+    /// Takes one grant whose time has come: it is to be cut. `now` is asked for the time only if any grant ends at one.
+    pub fn take_expired(&mut self, now: impl FnOnce() -> Nanos) -> Option<Badge> {
+        let first = *self.expiries.first().filter(|(end, _)| *end <= now())?;
         self.expiries.remove(&first);
         Some(first.1)
     }

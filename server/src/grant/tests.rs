@@ -26,7 +26,7 @@ impl Tree {
         self.grants.derive(parent, 1, terms.into(), &mut self.peers).unwrap()
     }
     fn live(&self, badge: Badge) -> bool {
-        self.grants.resolve(badge, NOW).is_ok()
+        self.grants.resolve(badge, || NOW).is_ok()
     }
     /// Sweeps to the end; gives what was freed.
     fn sweep(&mut self, mut sweep: Sweep) -> Vec<Badge> {
@@ -69,10 +69,10 @@ fn a_derived_grant_never_holds_more_than_its_parent() {
     let held = Rights::INSPECT | Rights::DERIVE;
     let root = tree.root(held);
     let child = tree.derive(root, Rights::all());
-    let found = tree.grants.resolve(child, NOW).unwrap();
+    let found = tree.grants.resolve(child, || NOW).unwrap();
     assert_eq!((found.object, found.rights, found.depth), (1, held, 1));
     let grandchild = tree.derive(child, Rights::INSPECT | Rights::DELETE);
-    assert_eq!(tree.grants.resolve(grandchild, NOW).unwrap().rights, Rights::INSPECT);
+    assert_eq!(tree.grants.resolve(grandchild, || NOW).unwrap().rights, Rights::INSPECT);
 }
 
 #[test]
@@ -83,7 +83,7 @@ fn cutting_below_ends_all_descendants_at_once_and_nothing_else() {
     let mut below: Vec<Badge> = (0..3).map(|_| tree.derive(a, Rights::all())).collect();
     below.push(tree.derive(below[1], Rights::all()));
     let sweep = tree.grants.cut_below(a);
-    assert!(below.iter().all(|badge| not_found(tree.grants.resolve(*badge, NOW))));
+    assert!(below.iter().all(|badge| not_found(tree.grants.resolve(*badge, || NOW))));
     assert!(tree.live(a) && tree.live(b));
     let later = tree.derive(a, Rights::all());
     below.sort();
@@ -154,7 +154,7 @@ fn an_old_badge_finds_nothing_after_its_slot_was_used_again() {
     tree.sweep(sweep);
     let new = [tree.derive(root, Rights::all()), tree.derive(root, Rights::all())];
     assert!(new.iter().any(|badge| badge.index() == old.index()));
-    assert!(not_found(tree.grants.resolve(old, NOW)) && not_found(tree.grants.give_up(old)));
+    assert!(not_found(tree.grants.resolve(old, || NOW)) && not_found(tree.grants.give_up(old)));
     assert!(not_found(tree.grants.derive(old, 1, Rights::all().into(), &mut tree.peers)));
 }
 
@@ -167,7 +167,7 @@ fn a_slot_whose_generations_are_used_up_is_retired() {
     let sweep = tree.grants.cut(last);
     tree.sweep(sweep);
     assert_ne!(tree.root(Rights::all()).index(), badge.index());
-    assert!(not_found(tree.grants.resolve(last, NOW)));
+    assert!(not_found(tree.grants.resolve(last, || NOW)));
 }
 
 #[test]
@@ -176,7 +176,7 @@ fn a_badge_of_nobody_looks_like_one_that_was_revoked() {
     let badge = tree.root(Rights::all());
     let sweep = tree.grants.cut(badge);
     tree.sweep(sweep);
-    assert_eq!(tree.grants.resolve(badge, NOW), tree.grants.resolve(Badge(u64::MAX), NOW));
+    assert_eq!(tree.grants.resolve(badge, || NOW), tree.grants.resolve(Badge(u64::MAX), || NOW));
 }
 
 #[test]
@@ -187,12 +187,14 @@ fn nothing_outlives_the_time_set_above_it() {
     let a = tree.derive(root, at(10));
     let late = tree.derive(a, at(20));
     let early = tree.derive(a, at(5));
-    let ends = |badge| tree.grants.resolve(badge, NOW).unwrap().expires;
+    let ends = |badge| tree.grants.resolve(badge, || NOW).unwrap().expires;
     assert_eq!([a, late, early].map(ends), [Some(Nanos(10)), Some(Nanos(10)), Some(Nanos(5))]);
-    assert!(tree.grants.resolve(a, Nanos(9)).is_ok() && not_found(tree.grants.resolve(late, Nanos(10))));
+    assert!(
+        tree.grants.resolve(a, || Nanos(9)).is_ok() && not_found(tree.grants.resolve(late, || Nanos(10)))
+    );
     assert_eq!(tree.grants.next_expiry(), Some(Nanos(5)));
-    assert_eq!(tree.grants.take_expired(Nanos(4)), None);
-    assert_eq!(tree.grants.take_expired(Nanos(30)), Some(early));
+    assert_eq!(tree.grants.take_expired(|| Nanos(4)), None);
+    assert_eq!(tree.grants.take_expired(|| Nanos(30)), Some(early));
     let sweep = tree.grants.cut(a);
     tree.sweep(sweep);
     assert_eq!(tree.grants.next_expiry(), None);
@@ -205,13 +207,13 @@ fn uses_are_counted_on_every_grant_above() {
     let times = |uses| Terms { uses: Some(uses), ..Rights::all().into() };
     let a = tree.derive(root, times(3));
     let (b, c) = (tree.derive(a, times(9)), tree.derive(a, Rights::all()));
-    let left = |tree: &Tree, badge| tree.grants.resolve(badge, NOW).map(|found| found.uses);
+    let left = |tree: &Tree, badge| tree.grants.resolve(badge, || NOW).map(|found| found.uses);
     assert_eq!((left(&tree, b), left(&tree, root)), (Ok(Some(3)), Ok(None)));
     tree.grants.spend(b);
     tree.grants.spend(c);
     assert_eq!((left(&tree, a), left(&tree, b)), (Ok(Some(1)), Ok(Some(1))));
     tree.grants.spend(c);
-    assert!([a, b, c].into_iter().all(|badge| not_found(tree.grants.resolve(badge, NOW))));
+    assert!([a, b, c].into_iter().all(|badge| not_found(tree.grants.resolve(badge, || NOW))));
     assert!(tree.live(root) && tree.grants.is_attached(c));
 }
 
@@ -330,6 +332,6 @@ fn random_histories_agree_with_a_naive_list() {
         assert_eq!(tree.grants.len(), naive.len());
     }
     for (badge, _, rights, ..) in naive.iter().filter(|row| row.4) {
-        assert_eq!(tree.grants.resolve(*badge, NOW).unwrap().rights, *rights);
+        assert_eq!(tree.grants.resolve(*badge, || NOW).unwrap().rights, *rights);
     }
 }

@@ -149,14 +149,15 @@ impl Manager {
     /// Does a bounded piece of the work that earlier calls have left over. The owner of the loop calls it whenever
     /// there is nothing else to do and the last call said [`Leftover::Some`]; every other call does a piece as well.
     pub fn sweep<G: KernelGlue, P: Port>(&mut self, glue: &mut G, port: &mut P) -> Leftover {
-        let now = glue.now();
+        // The clock is the kernel's to ask: only if some capability ends by itself, and once.
+        let mut now = None;
         let mut left = STEPS;
         while left > 0 {
             left -= 1;
             if self.answer_sync(port).is_some() {
                 continue;
             }
-            if let Some(badge) = self.grants.take_expired(now) {
+            if let Some(badge) = self.grants.take_expired(|| *now.get_or_insert_with(|| glue.now())) {
                 let sweep = self.grants.cut(badge);
                 self.jobs.put_off(Vec::from([Job::Sweep(sweep)]));
                 continue;

@@ -170,7 +170,7 @@ impl Manager {
         if delivery.capabilities != request.capabilities() {
             return Err(FrameError::CapabilityCount.into());
         }
-        let grant = self.grants.resolve(delivery.badge, glue.now())?;
+        let grant = self.grants.resolve(delivery.badge, || glue.now())?;
         // A grant whose object has ended waits to be swept.
         if !self.exists(grant.object) {
             return Err(RefusalCode::NotFound.into());

@@ -14,8 +14,8 @@ pub(super) fn run<'m, G: KernelGlue, P: Port>(
     if derive.uses == Some(0) || derive.lifetime == Some(Nanos(0)) {
         return Err(bad_value("a capability that is good for nothing"));
     }
-    let now = world.glue.now();
-    let expires = derive.lifetime.map(|lifetime| Nanos(now.0.saturating_add(lifetime.0)));
+    let after = |lifetime: Nanos| Nanos(world.glue.now().0.saturating_add(lifetime.0));
+    let expires = derive.lifetime.map(after);
     let terms = Terms { rights: derive.rights, expires, uses: derive.uses };
     let derived = world.manager.grant(call.parked.badge, call.object(), terms)?;
     Ok(Answer::Capability(Reply::Derive(DeriveReply { handle: derived.handle }), derived.badge))

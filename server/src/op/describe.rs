@@ -11,8 +11,7 @@ pub(super) fn run<'m, G: KernelGlue, P: Port>(world: World<'m, '_, G, P>, call: 
         Object::Container(_) | Object::Process(_) => None,
     };
     let Resolved { object, rights, depth, expires, uses } = call.grant;
-    let now = world.glue.now();
-    let lifetime = expires.map(|end| Nanos(end.0.saturating_sub(now.0)));
+    let lifetime = expires.map(|end| Nanos(end.0.saturating_sub(world.glue.now().0)));
     let kind = object.kind();
     let description = Description { kind, rights, depth, left, lifetime, uses };
     Ok(Answer::Reply(Reply::Description(description)))

@@ -65,6 +65,6 @@ fn stays(record: &Record) -> Result<(), ErrorReply> {
 fn stored(manager: &Manager, record: &Record, name: &ContainerId, now: Nanos) -> bool {
     let badge = record.stored.get(name);
     badge.is_some_and(|badge| {
-        manager.grants.resolve(*badge, now).is_ok_and(|found| manager.exists(found.object))
+        manager.grants.resolve(*badge, || now).is_ok_and(|found| manager.exists(found.object))
     })
 }

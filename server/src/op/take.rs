@@ -22,7 +22,7 @@ pub(super) fn run<'m, G: KernelGlue, P: Port>(
     let badge = ContainerId::new(take.name).ok().and_then(|name| record.stored.get(&name).copied());
     let badge = badge.ok_or_else(not_there)?;
     // One that was taken back is not there.
-    let found = manager.grants.resolve(badge, world.glue.now()).map_err(|_| not_there())?;
+    let found = manager.grants.resolve(badge, || world.glue.now()).map_err(|_| not_there())?;
     if !manager.exists(found.object) {
         return Err(not_there().into());
     }
