@@ -59,7 +59,7 @@ pub(super) struct Made {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Naive {
     pub(super) caps: BTreeMap<u32, Cap>,
-    pub(super) makers: BTreeMap<u32, Maker>,
+    makers: BTreeMap<u32, Maker>,
     pub(super) boxes: BTreeMap<u32, Made>,
     /// Waiting calls: the capability, and whose call.
     pub(super) waits: Vec<(u32, ReplyToken)>,
@@ -90,7 +90,7 @@ impl Naive {
         chain
     }
 
-    fn live(&self, cap: u32) -> bool {
+    pub(super) fn live(&self, cap: u32) -> bool {
         self.caps.get(&cap).is_some_and(|c| c.held)
             && self.chain(cap).iter().all(|c| self.caps.get(c).is_some_and(|c| c.uses != Some(0)))
     }
@@ -112,11 +112,11 @@ impl Naive {
 
     /// Counted from nothing: containers, factories and capabilities below a factory.
     fn used(&self, maker: u32) -> (u32, u32, u32) {
-        let below = |m: u32| self.makers_above(m).contains(&maker);
-        let containers = self.boxes.values().filter(|b| below(b.maker)).count();
-        let factories = self.makers.keys().filter(|m| **m != maker && below(**m)).count();
-        let caps = self.caps.values().filter(|cap| below(self.maker_of(cap.thing))).count();
-        (containers as u32, factories as u32, caps as u32)
+        let under = |m: &u32| self.makers_above(*m).contains(&maker);
+        let below: BTreeSet<u32> = self.makers.keys().copied().filter(under).collect();
+        let containers = self.boxes.values().filter(|b| below.contains(&b.maker)).count();
+        let caps = self.caps.values().filter(|cap| below.contains(&self.maker_of(cap.thing))).count();
+        (containers as u32, below.len() as u32 - 1, caps as u32)
     }
 
     fn room(&self, maker: u32, containers: u32, factories: u32, grants: u32) -> bool {
@@ -175,12 +175,15 @@ impl Naive {
                 break;
             }
         }
-        let on = |caps: &BTreeMap<u32, Cap>, m: u32, held: bool| {
-            caps.values().any(|cap| cap.thing == Thing::Factory(m) && (cap.held || !held))
+        let of = |cap: &Cap| match cap.thing {
+            Thing::Factory(maker) => Some(maker),
+            Thing::Container(_) => None,
         };
+        let named: BTreeSet<u32> = self.caps.values().filter_map(of).collect();
+        let held: BTreeSet<u32> = self.caps.values().filter(|cap| cap.held).filter_map(of).collect();
         let moved: Vec<(u32, u32)> = self.boxes.iter().map(|(n, b)| (*n, b.maker)).collect();
         for (container, maker) in moved {
-            let heir = self.makers_above(maker).into_iter().find(|m| on(&self.caps, *m, true)).unwrap_or(0);
+            let heir = self.makers_above(maker).into_iter().find(|m| held.contains(m)).unwrap_or(0);
             self.boxes.get_mut(&container).unwrap().maker = heir;
         }
         loop {
@@ -192,8 +195,7 @@ impl Naive {
                 .chain([0])
                 .collect();
             let before = self.makers.len();
-            let caps = &self.caps;
-            self.makers.retain(|m, _| needed.contains(m) || on(caps, *m, false));
+            self.makers.retain(|m, _| needed.contains(m) || named.contains(m));
             if self.makers.len() == before {
                 return;
             }
@@ -320,7 +322,7 @@ impl Naive {
                 }
             }
             V::Lookup => {
-                let id = self.known_id(how);
+                let id = self.known_id(maker, how);
                 let found = self.boxes.iter().find(|(_, b)| b.maker == maker && Some(&b.id) == id.as_ref());
                 let Some((container, _)) = found else { return refuse(RefusalCode::NotFound) };
                 let container = *container;
@@ -431,10 +433,11 @@ impl Naive {
         }
     }
 
-    /// An id that somebody has.
-    pub(super) fn known_id(&self, how: u16) -> Option<String> {
-        let all: Vec<&String> = self.boxes.values().map(|b| &b.id).collect();
-        all.get(usize::from(how) % all.len().max(1)).map(|id| (*id).clone())
+    /// An id that somebody has: mostly this very factory.
+    pub(super) fn known_id(&self, maker: u32, how: u16) -> Option<String> {
+        let asked = |b: &&Made| how.is_multiple_of(4) || b.maker == maker;
+        let all: Vec<&String> = self.boxes.values().filter(asked).map(|b| &b.id).collect();
+        all.get(usize::from(how / 4) % all.len().max(1)).map(|id| (*id).clone())
     }
 }
 
