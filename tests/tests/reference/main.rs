@@ -190,7 +190,7 @@ impl World {
         }
         match expected {
             // A dead capability is tried again, but not for ever.
-            Outcome::Refused(RefusalCode::NotFound) if how % 4 > 0 && !self.naive.live(on) => {
+            Outcome::Refused(RefusalCode::NotFound) if !how.is_multiple_of(4) && !self.naive.live(on) => {
                 self.holds[client].retain(|cap| *cap != on);
                 self.close(on)?;
             }
