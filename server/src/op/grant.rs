@@ -8,8 +8,9 @@
 //! Whoever gives it needs no more than to look both containers up. What is stored ends with everything above it, with
 //! either container, and when it is taken back by its handle; and with it ends what was taken out.
 
-use super::{bad_value, idle};
-use crate::manager::{Answer, Call, ContainerHandle, Factory, Manager, Object, Outcome, Record, Work, World};
+use super::{bad_value, stays};
+use crate::manager::{Answer, Call, ContainerHandle, Factory, Manager, Object, Outcome, Record, World};
+use alloc::vec::Vec;
 use bailiwick_kernel_glue::{KernelGlue, Port};
 use bailiwick_protocol::error::{ErrorReply, Refusal, RefusalCode};
 use bailiwick_protocol::id::ContainerId;
@@ -31,12 +32,12 @@ pub(super) fn run<'m, G: KernelGlue, P: Port>(
     if stored(manager, record, &name, now) {
         return Err(Refusal::new(RefusalCode::Exists, name).into());
     }
-    if record.stored.keys().filter(|name| stored(manager, record, name, now)).count() >= STORED_MAX {
+    let (alive, dead): (Vec<_>, Vec<_>) =
+        record.stored.keys().cloned().partition(|name| stored(manager, record, name, now));
+    if alive.len() >= STORED_MAX {
         let text = format_args!("{STORED_MAX} capabilities stored with one container");
         return Err(Refusal::new(RefusalCode::Full, text).into());
     }
-    let dead = record.stored.keys().filter(|name| !stored(manager, record, name, now));
-    let dead: alloc::vec::Vec<ContainerId> = dead.cloned().collect();
     let mask = grant.rights.restrict(Rights::CONTAINER);
     let derived = manager.grant(call.parked.badge, Object::Container(on), mask)?;
     if let Some(record) = manager.containers.get_mut(to) {
@@ -51,14 +52,6 @@ pub(super) fn run<'m, G: KernelGlue, P: Port>(
 fn find(factory: &Factory, id: &str) -> Result<ContainerHandle, ErrorReply> {
     let found = ContainerId::new(id).ok().and_then(|id| factory.ids.get(&id).copied());
     Ok(found.ok_or(Refusal::new(RefusalCode::NotFound, id))?)
-}
-
-/// Refuses a container that is being deleted.
-fn stays(record: &Record) -> Result<(), ErrorReply> {
-    match record.work {
-        Work::Deleting { .. } => idle(record),
-        _ => Ok(()),
-    }
 }
 
 /// Whether something can be taken out by this name.

@@ -107,6 +107,11 @@ fn idle(record: &Record) -> Result<(), ErrorReply> {
     Err(Refusal::new(RefusalCode::Busy, what).into())
 }
 
+/// Refuses a container that is being deleted.
+fn stays(record: &Record) -> Result<(), ErrorReply> {
+    if let Work::Deleting { .. } = record.work { idle(record) } else { Ok(()) }
+}
+
 /// Refuses a value of the request.
 fn bad_value(fault: impl fmt::Display) -> ErrorReply {
     Refusal::new(RefusalCode::BadValue, fault).into()

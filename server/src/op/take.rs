@@ -1,7 +1,7 @@
 //! `Take`: a capability that was stored with the container.
 
-use super::idle;
-use crate::manager::{Answer, Call, Outcome, Work, World};
+use super::stays;
+use crate::manager::{Answer, Call, Outcome, World};
 use bailiwick_kernel_glue::{KernelGlue, Port};
 use bailiwick_protocol::error::{Refusal, RefusalCode};
 use bailiwick_protocol::id::ContainerId;
@@ -15,9 +15,7 @@ pub(super) fn run<'m, G: KernelGlue, P: Port>(
 ) -> Outcome<'m> {
     let manager = world.manager;
     let (_, record) = manager.container(&call)?;
-    if let Work::Deleting { .. } = record.work {
-        idle(record)?;
-    }
+    stays(record)?;
     let not_there = || Refusal::new(RefusalCode::NotFound, take.name);
     let badge = ContainerId::new(take.name).ok().and_then(|name| record.stored.get(&name).copied());
     let badge = badge.ok_or_else(not_there)?;
