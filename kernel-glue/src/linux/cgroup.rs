@@ -344,10 +344,14 @@ impl Group {
     pub(super) fn remove(&mut self) {
         for directory in self.directories.drain(..) {
             remove_tree(directory.parent.as_fd(), &directory.leaf, 0);
-            for (above, name) in &directory.above {
-                let _ = rustix::fs::unlinkat(above, name.as_str(), AtFlags::REMOVEDIR);
-            }
+            remove_empty(&directory.above);
         }
+    }
+
+    /// Kills everything inside and removes it.
+    pub(super) fn put_down(mut self) {
+        self.kill_all();
+        self.remove();
     }
 }
 
@@ -441,6 +445,7 @@ fn make_directory(hierarchy: &Hierarchy, parent: &str, path: &str) -> Outcome<Di
         (false, _) => format!("{parent}/{path}"),
     };
     let names: Vec<&str> = full.split('/').filter(|n| !n.is_empty() && *n != ".").collect();
+    let full = format!("/{}", names.join("/"));
     let refuse = |errno, why: &str| {
         Fault::new(errno, format!("make control group {full} in {}: {why}", hierarchy.mount))
     };
@@ -464,32 +469,62 @@ fn make_directory(hierarchy: &Hierarchy, parent: &str, path: &str) -> Outcome<Di
 }
 
 fn try_directory(hierarchy: &Hierarchy, names: &[&str]) -> rustix::io::Result<Directory> {
+    let mut above = Vec::new();
+    let made = descend(hierarchy, names, &mut above);
+    if made.is_err() {
+        remove_empty(&above);
+    }
+    let (parent, fd, leaf) = made?;
+    let (controllers, name) = (hierarchy.controllers.clone(), hierarchy.name.clone());
+    let (version, path) = (hierarchy.version, format!("{}/{}", hierarchy.mount, names.join("/")));
+    Ok(Directory { version, controllers, name, path, fd, parent, leaf, above })
+}
+
+/// Makes the last of these directories, and those before it that are missing, which are noted `above`. Gives the one
+/// above it, itself and its name.
+fn descend(
+    hierarchy: &Hierarchy,
+    names: &[&str],
+    above: &mut Vec<(OwnedFd, String)>,
+) -> rustix::io::Result<(OwnedFd, OwnedFd, String)> {
     let root = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let mut current = rustix::fs::open(hierarchy.mount.as_str(), root, Mode::empty())?;
     let Some((leaf, before)) = names.split_last() else { return Err(Raw::EXIST) };
-    let mut above = Vec::new();
     delegate(hierarchy, current.as_fd())?;
     for name in before {
-        let made = match rustix::fs::mkdirat(&current, *name, Mode::from_raw_mode(0o755)) {
-            Ok(()) => true,
-            Err(Raw::EXIST) => false,
-            Err(e) => return Err(e),
+        let (made, next) = match make_level(hierarchy, current.as_fd(), name) {
+            Err(Raw::EXIST) => (false, enter(hierarchy, current.as_fd(), name)?),
+            made => (true, made?),
         };
-        let next = open_directory(current.as_fd(), name)?;
-        inherit_cpuset(hierarchy, current.as_fd(), next.as_fd())?;
-        delegate(hierarchy, next.as_fd())?;
         let up = core::mem::replace(&mut current, next);
         if made || *name == DEFAULT_PARENT {
             above.insert(0, (up, name.to_string()));
         }
+        delegate(hierarchy, current.as_fd())?;
     }
-    rustix::fs::mkdirat(&current, *leaf, Mode::from_raw_mode(0o755))?;
-    let fd = open_directory(current.as_fd(), leaf)?;
-    inherit_cpuset(hierarchy, current.as_fd(), fd.as_fd())?;
-    let (controllers, name) = (hierarchy.controllers.clone(), hierarchy.name.clone());
-    let (version, leaf) = (hierarchy.version, leaf.to_string());
-    let path = format!("{}/{}", hierarchy.mount, names.join("/"));
-    Ok(Directory { version, controllers, name, path, fd, parent: current, leaf, above })
+    let fd = make_level(hierarchy, current.as_fd(), leaf)?;
+    Ok((current, fd, leaf.to_string()))
+}
+
+/// Makes one directory and enters it; if that fails it is gone again.
+fn make_level(hierarchy: &Hierarchy, parent: BorrowedFd<'_>, name: &str) -> rustix::io::Result<OwnedFd> {
+    rustix::fs::mkdirat(parent, name, Mode::from_raw_mode(0o755))?;
+    enter(hierarchy, parent, name).inspect_err(|_| {
+        let _ = rustix::fs::unlinkat(parent, name, AtFlags::REMOVEDIR);
+    })
+}
+
+fn enter(hierarchy: &Hierarchy, parent: BorrowedFd<'_>, name: &str) -> rustix::io::Result<OwnedFd> {
+    let fd = open_directory(parent, name)?;
+    inherit_cpuset(hierarchy, parent, fd.as_fd())?;
+    Ok(fd)
+}
+
+/// Removes those of these directories that hold no groups of others.
+fn remove_empty(directories: &[(OwnedFd, String)]) {
+    for (parent, name) in directories {
+        let _ = rustix::fs::unlinkat(parent, name.as_str(), AtFlags::REMOVEDIR);
+    }
 }
 
 /// The directory at `path` if it lies in this hierarchy and is there.

@@ -1,6 +1,5 @@
 //! What happens by itself, and what the backend makes of it.
 
-use super::Linux;
 use super::container::{ActiveHook, Container, Phase};
 use super::control::{self, Go, Told};
 use super::fault::{Fault, Outcome};
@@ -8,6 +7,7 @@ use super::hooks::{self, Ended, reap};
 use super::launch::told_fault;
 use super::sys::send_signal;
 use super::watch::{Mode, Watched, Watcher};
+use super::{Linux, put_down};
 use crate::glue::{ContainerKey, Event, Pid, Prepared, ProcessKey, Progress, StepFault};
 use crate::plan::{Hook, Step};
 use bailiwick_protocol::error::Errno;
@@ -258,7 +258,7 @@ impl Linux {
     }
 
     /// Ends every process, hook and group of a container.
-    fn remove_all_of(&mut self, mut container: Container) -> Container {
+    pub(super) fn remove_all_of(&mut self, mut container: Container) -> Container {
         if let Some(hook) = container.hook.take() {
             self.watcher.remove(hook.token, &hook.running.child.pidfd);
             let _ = hook.running.finish(Ended::Late);
@@ -282,9 +282,9 @@ impl Linux {
         // The first process of a PID namespace ends only when all others there were waited for, and those that
         // were started later are this process's children: they come first.
         for (_, mut process) in core::mem::take(&mut container.execs) {
-            self.put_down(&mut process);
+            put_down(&mut self.watcher, &mut process);
         }
-        self.put_down(&mut container.first);
+        put_down(&mut self.watcher, &mut container.first);
         if let Some(mut group) = container.group.take() {
             group.remove();
         }
@@ -322,7 +322,14 @@ fn start_hook(
     index: usize,
 ) -> Outcome<()> {
     let running = hooks::start(hook, &container.plan.state, container.first.child.pid)?;
-    let token = watcher.add(&running.child.pidfd, Watched::Hook(key), Mode::Level)?;
-    container.hook = Some(ActiveHook { running, token, index });
-    Ok(())
+    match watcher.add(&running.child.pidfd, Watched::Hook(key), Mode::Level) {
+        Ok(token) => {
+            container.hook = Some(ActiveHook { running, token, index });
+            Ok(())
+        }
+        Err(fault) => {
+            let _ = running.finish(Ended::Late);
+            Err(fault)
+        }
+    }
 }

@@ -79,9 +79,8 @@ impl Tools<'_> {
         match self.try_first(plan, bundle, &mut group) {
             Ok(launched) => Ok((launched, group)),
             Err(fault) => {
-                if let Some(mut group) = group {
-                    group.kill_all();
-                    group.remove();
+                if let Some(group) = group {
+                    group.put_down();
                 }
                 Err(fault)
             }

@@ -173,21 +173,28 @@ impl Linux {
         }
     }
 
+    /// The record of a process that was started. If it cannot be watched it is ended again.
     fn watch_process(
         watcher: &mut Watcher,
         key: ProcessKey,
         child: sys::Child,
         Ends { output, input }: Ends,
     ) -> Outcome<Process> {
-        let token = watcher.add(&child.pidfd, Watched::Process(key), Mode::Level)?;
-        let output = match output {
-            Some(pipe) => {
-                let token = watcher.add(&pipe, Watched::Output(key), Mode::Once)?;
-                Some(Output { pipe, token })
+        let token = watcher
+            .add(&child.pidfd, Watched::Process(key), Mode::Level)
+            .inspect_err(|_| launch::kill(&child))?;
+        let input = input.map_or(Input::None, Input::Pipe);
+        let mut process = Process { child, token, exit: None, output: None, input };
+        if let Some(pipe) = output {
+            match watcher.add(&pipe, Watched::Output(key), Mode::Once) {
+                Ok(token) => process.output = Some(Output { pipe, token }),
+                Err(fault) => {
+                    put_down(watcher, &mut process);
+                    return Err(fault);
+                }
             }
-            None => None,
-        };
-        Ok(Process { child, token, exit: None, output, input: input.map_or(Input::None, Input::Pipe) })
+        }
+        Ok(process)
     }
 
     fn start_preparing(
@@ -200,25 +207,35 @@ impl Linux {
             return Err(Fault::new(Errno::EEXIST, format!("container {} exists already", key.0)).into());
         }
         let (launched, group) = self.tools().first(plan, bundle.as_fd())?;
-        let first =
-            Self::watch_process(&mut self.watcher, ProcessKey::First(key), launched.child, launched.ends)?;
-        let token = self.watcher.add(&launched.control, Watched::Control(key), Mode::Level)?;
+        let name = ProcessKey::First(key);
+        let first = match Self::watch_process(&mut self.watcher, name, launched.child, launched.ends) {
+            Ok(first) => first,
+            Err(fault) => {
+                group.into_iter().for_each(cgroup::Group::put_down);
+                return Err(fault.into());
+            }
+        };
         let memory = group.as_ref().and_then(|group| watch_memory(&mut self.watcher, key, group));
-        self.containers.insert(
-            key,
-            Container {
-                plan: plan.clone(),
-                limits: plan.resources().clone(),
-                phase: Phase::Preparing,
-                group,
-                control: Some((launched.control, token)),
-                first,
-                execs: BTreeMap::new(),
-                hook: None,
-                memory,
-                held_exit: None,
-            },
-        );
+        let mut container = Container {
+            plan: plan.clone(),
+            limits: plan.resources().clone(),
+            phase: Phase::Preparing,
+            group,
+            control: None,
+            first,
+            execs: BTreeMap::new(),
+            hook: None,
+            memory,
+            held_exit: None,
+        };
+        match self.watcher.add(&launched.control, Watched::Control(key), Mode::Level) {
+            Ok(token) => container.control = Some((launched.control, token)),
+            Err(fault) => {
+                self.remove_all_of(container);
+                return Err(fault.into());
+            }
+        }
+        self.containers.insert(key, container);
         Ok(())
     }
 
@@ -281,19 +298,19 @@ impl Linux {
         }
     }
 
-    /// Ends a process if it runs and stops watching it.
-    fn put_down(&mut self, process: &mut Process) {
-        self.watcher.remove(process.token, &process.child.pidfd);
-        if process.exit.is_none() {
-            launch::kill(&process.child);
-        }
-        if let Some(output) = process.output.take() {
-            self.watcher.remove(output.token, &output.pipe);
-        }
-    }
-
     fn group(&self, key: ContainerKey) -> Result<&cgroup::Group, Errno> {
         self.containers.get(&key).ok_or(Errno::ESRCH)?.group.as_ref().ok_or(Errno::EOPNOTSUPP)
+    }
+}
+
+/// Ends a process if it runs and stops watching it.
+fn put_down(watcher: &mut Watcher, process: &mut Process) {
+    watcher.remove(process.token, &process.child.pidfd);
+    if process.exit.is_none() {
+        launch::kill(&process.child);
+    }
+    if let Some(output) = process.output.take() {
+        watcher.remove(output.token, &output.pipe);
     }
 }
 
@@ -507,7 +524,7 @@ impl KernelGlue for Linux {
 
     fn forget(&mut self, key: ContainerKey, process: ExecKey) {
         if let Some(mut found) = self.containers.get_mut(&key).and_then(|c| c.execs.remove(&process)) {
-            self.put_down(&mut found);
+            put_down(&mut self.watcher, &mut found);
         }
     }
 
