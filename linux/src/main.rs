@@ -14,6 +14,7 @@ mod check;
 mod command;
 mod failure;
 mod monitor;
+mod output;
 mod server;
 mod signals;
 mod spawn;
@@ -50,7 +51,7 @@ fn carry_out(global: &Global, command: Command) -> Result<u8, Failure> {
             let every = (!stats).then_some(Duration::from(interval));
             command::events(root, &id, every)?;
         }
-        Command::Features => command::features(),
+        Command::Features => command::features()?,
         Command::Spec { bundle } => command::spec(&bundle)?,
         Command::Delete { id, force } => command::delete(root, &id, force)?,
         Command::StandIn => return command::stand_in(),

@@ -358,3 +358,16 @@ fn limits_are_changed_by_options_and_by_a_document_and_nothing_changes_if_one_is
     home.ends_with(&id, 137);
     assert!(home.refused(&["update", "--memory", "64m", &id]).contains("stopped"));
 }
+
+#[test]
+fn a_reader_that_goes_away_ends_the_command_without_a_word_and_a_full_disk_is_told() {
+    let home = Home::new();
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let output = home.command(&["features"]).stdout(writer).stderr(Stdio::piped()).output().unwrap();
+    assert_eq!((output.status.code(), text(&output.stderr).as_str()), (Some(141), ""));
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let output = home.command(&["features"]).stdout(full).stderr(Stdio::piped()).output().unwrap();
+    let wanted = "bailiwick: standard output: No space left on device (os error 28)\n";
+    assert_eq!((output.status.code(), text(&output.stderr).as_str()), (Some(1), wanted));
+}

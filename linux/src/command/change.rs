@@ -2,6 +2,7 @@
 
 use super::{about, open};
 use crate::failure::Failure;
+use crate::output::print;
 use crate::state_directory::{Found, Root};
 use bailiwick_protocol::id::ContainerId;
 use bailiwick_protocol::message::{DeleteMode, Scope};
@@ -35,7 +36,7 @@ pub(crate) fn resume(root: &Path, id: &str) -> Result<(), Failure> {
 /// `wait`: prints the status and gives it.
 pub(crate) fn wait(root: &Path, id: &str) -> Result<u8, Failure> {
     let status = open(root, id, Rights::OBSERVE)?.wait().map_err(about(id))?.status();
-    println!("{status}");
+    print(format_args!("{status}\n"))?;
     Ok(status)
 }
 

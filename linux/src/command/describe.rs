@@ -1,6 +1,7 @@
 //! Commands about no container: `features` says what this runtime understands, `spec` writes a configuration to begin with.
 
 use crate::failure::Failure;
+use crate::output::print;
 use bailiwick_kernel_glue::plan::Namespace;
 use bailiwick_server::oci::{
     CAPABILITIES, OCI_VERSION, OciSeccompAction, OciSeccompArch, OciSeccompFlag, OciSeccompOperator,
@@ -25,8 +26,8 @@ const MOUNT_OPTIONS: &str = "\
     rsymfollow runbindable rw shared silent slave strictatime suid symfollow sync unbindable";
 
 /// `features` (features.md and features-linux.md of the specification).
-pub(crate) fn features() {
-    println!("{:#}", features_document());
+pub(crate) fn features() -> Result<(), Failure> {
+    print(format_args!("{:#}\n", features_document()))
 }
 
 fn features_document() -> Value {

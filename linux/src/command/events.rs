@@ -2,6 +2,7 @@
 
 use super::{Container, about, open};
 use crate::failure::Failure;
+use crate::output::print;
 use bailiwick_protocol::rights::Rights;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -10,11 +11,11 @@ use std::time::Duration;
 /// Prints the statistics once, or again and again until the container is gone.
 pub(crate) fn events(root: &Path, id: &str, every: Option<Duration>) -> Result<(), Failure> {
     let container = open(root, id, Rights::INSPECT | Rights::OBSERVE)?;
-    println!("{}", statistics(&container, id)?);
+    print(format_args!("{}\n", statistics(&container, id)?))?;
     while let Some(every) = every {
         std::thread::sleep(every);
         match statistics(&container, id) {
-            Ok(line) => println!("{line}"),
+            Ok(line) => print(format_args!("{line}\n"))?,
             // It was there before: now it is gone.
             Err(_) => break,
         }

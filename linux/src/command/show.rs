@@ -4,6 +4,7 @@ use super::{Container, abandoned, about, open};
 use crate::arguments::Format;
 use crate::channel::SocketChannel;
 use crate::failure::Failure;
+use crate::output::print;
 use crate::state_directory::{Found, Root};
 use bailiwick_client::Factory;
 use bailiwick_protocol::id::ContainerId;
@@ -39,8 +40,7 @@ fn created(at: Nanos) -> String {
 pub(crate) fn state(root: &Path, id: &str) -> Result<(), Failure> {
     let container = open(root, id, Rights::INSPECT)?;
     let document = document(&container).map_err(|failure| Failure::about(id, failure))?;
-    println!("{document:#}");
-    Ok(())
+    print(format_args!("{document:#}\n"))
 }
 
 /// `list`. A container that goes away meanwhile is left out; one whose monitor was killed is told beside the list.
@@ -56,11 +56,10 @@ pub(crate) fn list(root: &Path, format: Format, quiet: bool) -> Result<(), Failu
         }
     }
     match (quiet, format) {
-        (true, _) => documents.iter().for_each(|document| println!("{}", text(document, "id"))),
-        (false, Format::Json) => println!("{}", Value::Array(documents)),
-        (false, Format::Table) => print!("{}", table(&documents)),
+        (true, _) => documents.iter().try_for_each(|row| print(format_args!("{}\n", text(row, "id")))),
+        (false, Format::Json) => print(format_args!("{}\n", Value::Array(documents))),
+        (false, Format::Table) => print(table(&documents)),
     }
-    Ok(())
 }
 
 fn look(channel: SocketChannel, id: &ContainerId) -> Option<Value> {
@@ -107,16 +106,15 @@ pub(crate) fn ps(root: &Path, id: &str, format: Format) -> Result<(), Failure> {
         from = page.next;
     }
     if format == Format::Json {
-        println!("{}", Value::from(rows.iter().map(|row| row.pid).collect::<Vec<_>>()));
-        return Ok(());
+        let numbers: Vec<u32> = rows.iter().map(|row| row.pid).collect();
+        return print(format_args!("{}\n", Value::from(numbers)));
     }
     let row = |pid: u32, inner: Option<u32>| {
         [pid.to_string(), inner.map_or("-".into(), |inner| inner.to_string()), command_line(pid)]
     };
     let header = ["PID", "INSIDE", "COMMAND"].map(String::from);
     let rows = rows.iter().map(|r| row(r.pid, r.inner_pid));
-    print!("{}", columns(std::iter::once(header).chain(rows).collect()));
-    Ok(())
+    print(columns(std::iter::once(header).chain(rows).collect()))
 }
 
 /// What a process says its command line is. Nothing that a terminal would obey comes through.
