@@ -445,6 +445,9 @@ pub enum DeleteMode {
     Stopped,
     /// Kill every process first.
     Force,
+    /// As `Stopped`, and tell of a restart instead of a removal: whoever deletes it is about to make it again, for the
+    /// time with this number, counted from 1.
+    Again(u32),
 }
 
 /// `Delete`.
@@ -559,6 +562,11 @@ pub enum EventKind {
     Refused(RefusalCode),
     /// Its creation failed: the kernel's number.
     Failed(Errno),
+    /// What was left of it was removed for it to be made again, the time with this number ([`DeleteMode::Again`]). Its
+    /// next life is told from `Created` on.
+    Restarted(u32),
+    /// Its limits were changed.
+    Updated,
 }
 
 /// One event.

@@ -28,6 +28,18 @@ fn delegate() -> Delegate<'static> {
     Delegate { rights: Rights::CREATE, quota, policy: Some("include baseline") }
 }
 
+#[test]
+fn each_way_to_delete_has_its_golden_bytes() {
+    let modes = [(DeleteMode::Stopped, "00"), (DeleteMode::Force, "01"), (DeleteMode::Again(300), "02ac02")];
+    for (mode, bytes) in modes {
+        let request = Request::Delete(Delete { mode });
+        let mut room = [0; FRAME_MAX];
+        let frame = request.encode(TAG, &mut room).unwrap();
+        assert_eq!(hex(frame), format!("2b000102{bytes}"));
+        assert_eq!(Request::decode(frame), Ok((TAG, request)));
+    }
+}
+
 /// One request for each operation, with its bytes.
 fn requests() -> Vec<(Request<'static>, &'static str)> {
     vec![
@@ -149,6 +161,8 @@ fn events() -> EventPage {
         row(0, EventKind::Refused(RefusalCode::Policy)),
         row(0, EventKind::Failed(Errno::ENOMEM)),
         row(0, EventKind::OutOfMemory),
+        row(0, EventKind::Restarted(300)),
+        row(0, EventKind::Updated),
     ];
     EventPage { next: 9, lost: 2, rows: heapless::Vec::from_slice(&rows).unwrap() }
 }
@@ -213,7 +227,8 @@ fn replies() -> Vec<(Reply<'static>, &'static str)> {
         (Reply::Processes(Box::leak(Box::new(processes))), "000001020107010100"),
         (
             Reply::Events(Box::leak(Box::new(events()))),
-            "00000102 09 02 05 ac02 03776562 00 00 03776562 04 0003 00 03776562 07 0c 00 03776562 08 0c 00 03776562 05",
+            "00000102 09 02 07 ac02 03776562 00 00 03776562 04 0003 00 03776562 07 0c 00 03776562 08 0c 00 03776562 05 \
+             00 03776562 09 ac02 00 03776562 0a",
         ),
         (Reply::Input(InputReply { taken: 300 }), "00000102ac02"),
         (Reply::PivotRoot(PivotRootReply { old: "/", new: "r" }), "00000102012f0172"),

@@ -59,6 +59,43 @@ fn a_whole_life_is_told_to_the_container_to_its_factory_and_above_and_to_nobody_
 }
 
 #[test]
+fn who_deletes_to_make_again_tells_of_a_restart_and_who_changes_limits_of_that() {
+    let mut desk = Desk::prompt();
+    let root = desk.root;
+    let ours = delegate(&mut desk, root);
+    let sleep = bundle(&["sleep", "1000"]);
+    let again = Request::Delete(Delete { mode: DeleteMode::Again(1) });
+    let web = create(&mut desk, ours, "web", &sleep).unwrap();
+    // It is for what has stopped, and refused otherwise as `Stopped` is; then nothing is told.
+    desk.call(web, &again, None).unwrap_err();
+    desk.call(web, &Request::Start, None).unwrap();
+    desk.call(web, &again, None).unwrap_err();
+    desk.call(web, &Request::Update(Update { resources: "{}" }), None).unwrap();
+    desk.call(web, &Request::Update(Update { resources: "no" }), None).unwrap_err();
+    desk.call(web, &Request::Signal(Signal { signal: 9, scope: Scope::First }), None).unwrap();
+    desk.settle();
+    let from_now = Request::Events(Events { cursor: None, waiting: Waiting::Yes });
+    let last = desk.send(web, &from_now, None);
+    desk.call(web, &again, None).unwrap();
+    let page: EventPage = desk.answer(last).unwrap().read().unwrap();
+    assert_eq!(kinds(&page), [("web", EventKind::Restarted(1))], "to who holds the life that has ended");
+    let web = create(&mut desk, ours, "web", &sleep).unwrap();
+    assert_eq!(kinds(&events(&mut desk, web, 0)), [("web", EventKind::Created)]);
+    let told = [
+        ("web", EventKind::Created),
+        ("web", EventKind::Started),
+        ("web", EventKind::Updated),
+        ("web", EventKind::Exited(Exit::Signal(9))),
+        ("web", EventKind::Restarted(1)),
+        ("web", EventKind::Created),
+    ];
+    for on in [ours, root] {
+        assert_eq!(kinds(&events(&mut desk, on, 0)), told);
+    }
+    desk.manager.audit().unwrap();
+}
+
+#[test]
 fn what_was_refused_what_failed_and_who_ran_out_of_memory_is_told() {
     let mut desk = Desk::prompt();
     let root = desk.root;

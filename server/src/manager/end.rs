@@ -202,9 +202,9 @@ impl Manager {
                 if let Some(call) = call.take() {
                     call.refuse(port, RefusalCode::Revoked);
                 }
-                self.begin_delete(glue, port, handle, None);
+                self.begin_delete(glue, port, handle, None, EventKind::Deleted);
             }
-            Work::Starting { call } | Work::Deleting { call } => {
+            Work::Starting { call } | Work::Deleting { call, .. } => {
                 if let Some(call) = call.take_if(|call| call.badge == badge) {
                     call.refuse(port, RefusalCode::Revoked);
                 }
@@ -213,16 +213,17 @@ impl Manager {
         }
     }
 
-    /// Has the kernel remove a container, whatever goes on with it, and answers `call` in the end.
+    /// Has the kernel remove a container, whatever goes on with it; in the end tells so and answers `call`.
     pub(crate) fn begin_delete<G: KernelGlue, P: Port>(
         &mut self,
         glue: &mut G,
         port: &mut P,
         handle: ContainerHandle,
         call: Option<Parked>,
+        told: EventKind,
     ) {
         let Some(record) = self.containers.get_mut(handle) else { return };
-        match core::mem::replace(&mut record.work, Work::Deleting { call }) {
+        match core::mem::replace(&mut record.work, Work::Deleting { call, told }) {
             Work::Creating { call: Some(call), .. } | Work::Starting { call: Some(call) } => {
                 call.refuse(port, RefusalCode::Gone);
             }
@@ -243,9 +244,11 @@ impl Manager {
         port: &mut P,
         handle: ContainerHandle,
     ) {
-        let created = |record: &Record| record.oci.state() != OciLifecycleState::Creating;
-        if self.containers.get(handle).is_some_and(created) {
-            self.tell(glue, port, handle, EventKind::Deleted);
+        if let Some(record) = self.containers.get(handle)
+            && record.oci.state() != OciLifecycleState::Creating
+            && let Work::Deleting { told, .. } = record.work
+        {
+            self.tell(glue, port, handle, told);
         }
         let Some(record) = self.containers.remove(handle) else { return };
         self.dismiss(&record);
@@ -257,7 +260,7 @@ impl Manager {
             ended.extend(process.map(|process| Remains::new(process.execution, Watch::new())));
         }
         match record.work {
-            Work::Deleting { call: Some(call) } => call.reply(port, &Reply::Done),
+            Work::Deleting { call: Some(call), .. } => call.reply(port, &Reply::Done),
             Work::Creating { call: Some(call), .. } | Work::Starting { call: Some(call) } => {
                 call.refuse(port, RefusalCode::Gone);
             }

@@ -69,7 +69,7 @@ impl Manager {
             call.refuse(port, fault);
         }
         // What prepare left is nothing, but the kernel may have been right and only the commit wrong.
-        self.begin_delete(glue, port, handle, None);
+        self.begin_delete(glue, port, handle, None, EventKind::Deleted);
     }
 
     /// A `release` has ended.

@@ -115,7 +115,7 @@ impl Manager {
             Work::Idle => 0.hash(out),
             Work::Creating { call, grant } => (1, labels.call(call), labels.grants.get(grant)).hash(out),
             Work::Starting { call } => (2, labels.call(call)).hash(out),
-            Work::Deleting { call } => (3, labels.call(call)).hash(out),
+            Work::Deleting { call, told } => (3, labels.call(call), told).hash(out),
         }
         for (name, badge) in &record.stored {
             labels.grants.get(badge).map(|label| (name.as_str(), label)).hash(out);

@@ -13,7 +13,7 @@ use alloc::sync::Arc;
 use bailiwick_kernel_glue::plan::Resources;
 use bailiwick_kernel_glue::{ContainerKey, ExecKey, Pid, ProcessKey};
 use bailiwick_protocol::id::{Badge, ContainerId};
-use bailiwick_protocol::message::{Exit, Status, Stdio};
+use bailiwick_protocol::message::{EventKind, Exit, Status, Stdio};
 use bailiwick_protocol::quota::Amounts;
 
 /// The object behind a grant.
@@ -49,8 +49,8 @@ pub(crate) enum Work {
     Creating { call: Option<Parked>, grant: Badge },
     /// `release`.
     Starting { call: Option<Parked> },
-    /// `destroy`.
-    Deleting { call: Option<Parked> },
+    /// `destroy`, and what is told of it at its end.
+    Deleting { call: Option<Parked>, told: EventKind },
 }
 
 /// One container.

@@ -4,7 +4,7 @@ use super::idle;
 use crate::manager::{Answer, Call, Outcome, Work, World};
 use bailiwick_kernel_glue::{KernelGlue, Port};
 use bailiwick_protocol::error::{Refusal, RefusalCode};
-use bailiwick_protocol::message::{Delete, DeleteMode, Status};
+use bailiwick_protocol::message::{Delete, DeleteMode, EventKind, Status};
 
 pub(super) fn run<'m, G: KernelGlue, P: Port>(
     world: World<'m, '_, G, P>,
@@ -13,7 +13,7 @@ pub(super) fn run<'m, G: KernelGlue, P: Port>(
 ) -> Outcome<'m> {
     let (handle, record) = world.manager.container(&call)?;
     match delete.mode {
-        DeleteMode::Stopped => {
+        DeleteMode::Stopped | DeleteMode::Again(_) => {
             idle(record)?;
             match record.oci.state().status() {
                 Status::Stopped => {}
@@ -28,6 +28,10 @@ pub(super) fn run<'m, G: KernelGlue, P: Port>(
         DeleteMode::Force if matches!(record.work, Work::Deleting { .. }) => idle(record)?,
         DeleteMode::Force => {}
     }
-    world.manager.begin_delete(world.glue, world.port, handle, Some(call.parked));
+    let told = match delete.mode {
+        DeleteMode::Again(time) => EventKind::Restarted(time),
+        DeleteMode::Stopped | DeleteMode::Force => EventKind::Deleted,
+    };
+    world.manager.begin_delete(world.glue, world.port, handle, Some(call.parked), told);
     Ok(Answer::Taken)
 }

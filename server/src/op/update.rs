@@ -6,14 +6,14 @@ use crate::oci::{ConfigError, OciResources};
 use crate::plan;
 use bailiwick_kernel_glue::{KernelGlue, Port};
 use bailiwick_protocol::error::{ErrorReply, KernelFault, Refusal, RefusalCode};
-use bailiwick_protocol::message::{Reply, Status, Update};
+use bailiwick_protocol::message::{EventKind, Reply, Status, Update};
 
 pub(super) fn run<'m, G: KernelGlue, P: Port>(
     world: World<'m, '_, G, P>,
     call: Call,
     update: Update<'_>,
 ) -> Outcome<'m> {
-    let World { manager, glue, .. } = world;
+    let World { manager, glue, port } = world;
     let (handle, record) = manager.container(&call)?;
     idle(record)?;
     if let status @ (Status::Creating | Status::Stopped) = record.oci.state().status() {
@@ -42,6 +42,7 @@ pub(super) fn run<'m, G: KernelGlue, P: Port>(
     if let Some(record) = manager.containers.get_mut(handle) {
         record.resources = new;
     }
+    manager.tell(glue, port, handle, EventKind::Updated);
     Ok(Answer::Reply(Reply::Done))
 }
 

@@ -112,7 +112,7 @@ impl<'m, C: Channel, B: Bundles<Directory = C::Directory>, W: Waiter<C>> Init<'m
         if let Action::Restart(_) = action
             && let Ok(old) = self.factory.lookup(&container.id, Op::Delete.rights())
         {
-            let _ = old.delete(DeleteMode::Stopped);
+            let _ = old.delete(DeleteMode::Again(self.supervisor.restarts(index).saturating_add(1)));
         }
         match self.start(container) {
             Ok(made) => {

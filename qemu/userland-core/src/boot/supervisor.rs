@@ -80,6 +80,11 @@ impl<'m> Supervisor<'m> {
         self.entries.get(index).map(|entry| entry.container)
     }
 
+    /// How often the container at this place was restarted.
+    pub fn restarts(&self, index: usize) -> u32 {
+        self.entries.get(index).map_or(0, |entry| entry.restarts)
+    }
+
     /// Which containers run, so that their end is to be looked for.
     pub fn running(&self) -> impl Iterator<Item = usize> {
         let running = |(index, entry): (usize, &Entry<'m>)| {

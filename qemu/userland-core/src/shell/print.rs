@@ -79,6 +79,8 @@ pub(super) fn event(row: &EventRow, console: &mut dyn Console) {
         EventKind::Deleted => "deleted".into(),
         EventKind::Refused(code) => alloc::format!("refused: {}", code.text()),
         EventKind::Failed(errno) => alloc::format!("failed: {errno}"),
+        EventKind::Restarted(time) => alloc::format!("restarted ({time})"),
+        EventKind::Updated => "limits changed".into(),
     };
     let ms = row.at.0 / 1_000_000;
     say(console, format_args!("{:>6}.{:03} {:<16} {what}\n", ms / 1000, ms % 1000, row.id.as_str()));
