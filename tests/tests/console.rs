@@ -34,7 +34,8 @@ fn a_person_edits_lines_interrupts_waits_uses_vi_in_a_container_and_powers_off()
     // Whoever may observe sees that it was restarted, and why.
     let events = command(&mut t, "events");
     let of_service = events.lines().filter(|line| line.contains(" service "));
-    let told: Vec<&str> = of_service.map(|line| line.rsplit("  ").next().unwrap_or_default().trim()).collect();
+    let told: Vec<&str> =
+        of_service.map(|line| line.rsplit("  ").next().unwrap_or_default().trim()).collect();
     let life = ["created", "started", "ended: signal KILL", "restarted (1)", "created", "started"];
     assert_eq!(told, life, "{events}");
 

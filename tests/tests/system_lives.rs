@@ -151,6 +151,13 @@ fn a_bad_manifest_is_refused_with_its_line_before_anything_is_booted() {
         (format!("{container}bundle = \"nothing\"\n"), 3, "no bundle is called \"nothing\""),
         (format!("{container}bundle = \"hello\"\ncolour = 1\n"), 4, "unknown field `colour`"),
         (format!("{container}bundle = \"hello\"\nafter = [{{ id = \"b\" }}]\n"), 4, "does not declare"),
+        (
+            format!(
+                "{container}bundle = \"hello\"\n[[process]]\nname = \"p\"\ncontainers = [{{ id = \"b\", rights = [\"exec\"] }}]\n"
+            ),
+            6,
+            "a capability on \"b\", which this manifest does not declare",
+        ),
         ("\n[[container]\n".to_owned(), 2, "unclosed"),
     ] {
         let manifest = tempfile::NamedTempFile::new().unwrap();

@@ -1,9 +1,10 @@
 //! Who may do what in the booted system, drawn from the manifest: as a tree for a reader, and for Graphviz.
 //!
 //! Both are written from one list of edges: a holder, what it holds, and what it may do with it. Whoever holds a factory
-//! reaches the containers below it, so these are edges as well.
+//! reaches the containers below it, so these are edges as well; so is what is stored with a container, which is held by
+//! nobody until somebody who may run programs in the container takes it out.
 
-use crate::{Manifest, Process};
+use crate::{Held, Manifest, Process, Stored};
 use bailiwick_protocol::Rights;
 use std::collections::BTreeSet;
 use std::fmt::{self, Write};
@@ -94,6 +95,10 @@ pub fn edges(manifest: &Manifest) -> Vec<Edge> {
     for container in &manifest.containers {
         add(&Node::Manager, Node::Container(container.id.clone()), line("run it"));
         add(&Node::RootFactory, Node::Container(container.id.clone()), line("look it up"));
+        for Stored { name, on, rights } in &container.stores {
+            let may = vec![words(*rights), format!("taken out as {name}, with exec on {}", container.id)];
+            add(&Node::Container(container.id.clone()), Node::Container(on.clone()), may);
+        }
     }
     for process in &manifest.processes {
         let holder = Node::Process(process.name.clone());
@@ -119,6 +124,9 @@ fn holdings(process: &Process) -> Vec<(Node, Vec<String>)> {
         may.extend(policy.lines().map(|line| format!("policy: {line}")));
         let own = Node::FactoryOf(process.name.clone());
         held.push((if process.is_tenant() { own } else { Node::RootFactory }, may));
+    }
+    for Held { id, rights } in &process.containers {
+        held.push((Node::Container(id.clone()), vec![words(*rights)]));
     }
     for path in &process.directories {
         held.push((Node::Directory(path.clone()), vec!["read, execute, write, hand over".to_owned()]));

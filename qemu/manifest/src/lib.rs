@@ -8,6 +8,7 @@
 //! after = [{ id = "db", until = "started" }]   # or until = "succeeded": it has exited with 0
 //! restart = { policy = "on-failure", max = 5, backoff_ms = 100, window_ms = 10000 }
 //! drill = { signal = "KILL", after_ms = 200 }  # init kills its first life once, to show the policy at work
+//! grants = [{ name = "db", on = "db", rights = ["inspect", "observe"] }]   # stored with it: see below
 //! expect = { running = true, restarts = 1 }    # or { exit = 0 }, { signal = "KILL" }, { refused = "text" }
 //!
 //! [[process]]
@@ -20,6 +21,7 @@
 //! quota = { containers = 4, memory = 67108864 }   # makes it a sub-factory of its own with these bounds, …
 //! policy = "restricted"                        # … whose bundles may ask for no more than this: a name, or the text
 //! directories = ["/bundles"]                   # directory capabilities that it is handed
+//! containers = [{ id = "web", rights = ["observe", "exec"] }]   # capabilities on containers that it is handed
 //! console = true                               # whether it is handed the console; with `args`, only to write
 //! ```
 //!
@@ -31,6 +33,12 @@
 //! draws it. The kinds of a quota are `containers`, `factories`, `execs`, `capabilities`, `waiting`, `event_bytes`,
 //! `log_bytes`, `processes`, `memory` (bytes) and `cpu` (thousandths of one); the lines of a policy are in
 //! `server/src/policy/text.rs`.
+//!
+//! A capability on a container is on its present life and ends with it. What a process is handed in `containers` is on
+//! the life there was when the process was started; its text begins with their names ([`Process::text`]). What stands
+//! in `grants` is stored with a container under a name, for whoever may run programs in it (`exec`) to take out: init
+//! stores it before the later of the two is started, and again whenever one of them is restarted. So a process that holds
+//! `exec` on a container that stays has a way to each next life of what is stored with it.
 //!
 //! A container may join namespaces of one that is listed in its `after`: in its config.json the path
 //! `/run/containers/ID/ns/NAME` (`net`, `uts`, `ipc`, `pid`, `mnt`, `user`, `cgroup`, `time`) stands for the namespace
@@ -57,6 +65,8 @@ use serde::{Deserialize, Serialize};
 pub const CONTAINERS_MAX: usize = 256;
 /// Most processes in one manifest.
 pub const PROCESSES_MAX: usize = 32;
+/// Most containers that one process is handed capabilities on.
+pub const HELD_MAX: usize = 8;
 /// Where the compiled form lies in the boot image.
 pub const BOOT_PATH: &str = "/etc/manifest";
 /// Where bundles lie in the boot image.
@@ -108,8 +118,31 @@ pub struct Container {
     pub restart: Restart,
     /// A planned kill.
     pub drill: Option<Drill>,
+    /// Capabilities that are stored with it, at most [`STORED_MAX`](bailiwick_protocol::message::STORED_MAX), each name
+    /// once.
+    pub stores: Vec<Stored>,
     /// What it is expected to do.
     pub expect: Expect,
+}
+
+/// A capability that is stored with a container.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Stored {
+    /// What it is taken out by.
+    pub name: String,
+    /// The container it is on: one of this manifest, started at boot.
+    pub on: String,
+    /// What it allows: at least one right, all of which mean something on a container.
+    pub rights: Rights,
+}
+
+/// A capability on a container that a process is handed.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Held {
+    /// The container: one of this manifest, started at boot.
+    pub id: String,
+    /// What it allows: at least one right, all of which mean something on a container.
+    pub rights: Rights,
 }
 
 /// When a container is started.
@@ -237,11 +270,39 @@ pub struct Process {
     pub policy: Option<String>,
     /// Directories of the boot image it is handed.
     pub directories: Vec<String>,
+    /// Containers it is handed capabilities on, at most [`HELD_MAX`], each once.
+    pub containers: Vec<Held>,
     /// Whether it is handed the console.
     pub console: bool,
 }
 
+/// What a line of a process's text begins with that names the containers it holds capabilities on.
+const HELD: &str = "containers ";
+
+/// A process's text as it is for itself: the names of the containers it was handed capabilities on, in the order of their
+/// slots, and the rest.
+pub fn held_of(text: &str) -> (impl Iterator<Item = &str>, &str) {
+    let named = text.strip_prefix(HELD).and_then(|text| text.split_once('\n'));
+    let (names, rest) = named.unwrap_or(("", text));
+    (names.split_ascii_whitespace(), rest)
+}
+
 impl Process {
+    /// What the process is started with to be told `text`: before it goes a line with the names of the containers it is
+    /// handed, if there are any. [`held_of`] takes it apart.
+    pub fn text(&self, text: &str) -> String {
+        let mut all = String::new();
+        if !self.containers.is_empty() {
+            all.push_str(HELD.trim_end());
+            for held in &self.containers {
+                all.push(' ');
+                all.push_str(&held.id);
+            }
+            all.push('\n');
+        }
+        all + text
+    }
+
     /// Whether its factory is a sub-factory of its own, with a name space of its own.
     pub const fn is_tenant(&self) -> bool {
         self.quota.is_some() || self.policy.is_some()

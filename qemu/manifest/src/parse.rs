@@ -1,11 +1,13 @@
 //! TOML to [`Manifest`], with the line in every error.
 
+mod hand_over;
+
 use crate::{
     After, CONTAINERS_MAX, Container, Drill, Expect, Manifest, PROCESSES_MAX, Policy, Process, Restart,
     Start, Until,
 };
 use bailiwick_protocol::message::POLICY_MAX;
-use bailiwick_protocol::{ContainerId, Quota, Rights};
+use bailiwick_protocol::{ContainerId, Quota};
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -49,6 +51,8 @@ struct RawContainer {
     after: Vec<Spanned<RawAfter>>,
     restart: Option<Spanned<RawRestart>>,
     drill: Option<RawDrill>,
+    #[serde(default)]
+    grants: Vec<hand_over::RawStored>,
     expect: Option<Spanned<RawExpect>>,
 }
 
@@ -101,6 +105,8 @@ struct RawProcess {
     #[serde(default)]
     directories: Vec<Spanned<String>>,
     #[serde(default)]
+    containers: Vec<hand_over::RawHeld>,
+    #[serde(default)]
     console: bool,
 }
 
@@ -151,7 +157,7 @@ fn fault<T>(span: Range<usize>, message: impl Into<String>) -> Result<T, Fault> 
 /// Reads and checks a manifest.
 ///
 /// After success ids are valid and unique, every `after` names a container of this manifest that is started at
-/// boot, there is no circle, rights and signals exist, and so does every bundle by the word of `bundle_exists`.
+/// boot, as does every capability on a container; there is no circle, rights and signals exist, and so does every bundle by the word of `bundle_exists`.
 ///
 /// # Errors
 /// [`ManifestError`] for the first thing that is wrong. Keys that are not known are an error.
@@ -186,8 +192,11 @@ fn check(file: File, bundle_exists: &dyn Fn(&str) -> bool) -> Result<Manifest, F
         .map(|raw| container(raw.into_inner(), &starts, bundle_exists))
         .collect::<Result<Vec<_>, _>>()?;
     no_circle(&containers, &spans)?;
-    let processes =
-        file.process.into_iter().map(|raw| process(raw.into_inner())).collect::<Result<Vec<_>, _>>()?;
+    let processes = file
+        .process
+        .into_iter()
+        .map(|raw| process(raw.into_inner(), &starts))
+        .collect::<Result<Vec<_>, _>>()?;
     Ok(Manifest { settle_ms: file.settle_ms.map_or(SETTLE_MS, Spanned::into_inner), containers, processes })
 }
 
@@ -219,6 +228,7 @@ fn container(
     let expect = raw.expect.map_or(Ok(Expect::Exit(0)), expect)?;
     Ok(Container {
         bundle: bundle_name(raw.bundle, bundle_exists)?,
+        stores: hand_over::stored(&raw.id, raw.grants, starts)?,
         id: raw.id.into_inner(),
         start: raw.start,
         after,
@@ -319,7 +329,7 @@ fn expect(raw: Spanned<RawExpect>) -> Result<Expect, Fault> {
 /// Longest text that a process is started with, in bytes.
 const ARGS_MAX: usize = 2048;
 
-fn process(raw: RawProcess) -> Result<Process, Fault> {
+fn process(raw: RawProcess, starts: &BTreeMap<String, Start>) -> Result<Process, Fault> {
     let program = raw.program.as_ref().unwrap_or(&raw.name);
     if !is_bundle_name(program.as_ref()) {
         return fault(program.span(), format!("process {:?}: not a program under /sbin", program.as_ref()));
@@ -328,13 +338,7 @@ fn process(raw: RawProcess) -> Result<Process, Fault> {
         return fault(args.span(), format!("args: longer than {ARGS_MAX} bytes"));
     }
     let program = program.as_ref().clone();
-    let mut factory = Rights::empty();
-    for name in &raw.factory {
-        match Rights::from_name(&name.as_ref().to_ascii_uppercase()) {
-            Some(right) => factory |= right,
-            None => return fault(name.span(), unknown_right(name.as_ref())),
-        }
-    }
+    let factory = hand_over::rights(&raw.factory)?;
     for path in &raw.directories {
         if !path.as_ref().starts_with('/') || path.as_ref().split('/').any(|part| part == "..") {
             return fault(path.span(), format!("directory {:?}: not an absolute path", path.as_ref()));
@@ -354,6 +358,7 @@ fn process(raw: RawProcess) -> Result<Process, Fault> {
         quota: raw.quota.map(|quota| quota.into_inner().into()),
         policy,
         directories: raw.directories.into_iter().map(Spanned::into_inner).collect(),
+        containers: hand_over::held(raw.containers, starts)?,
         console: raw.console,
     })
 }
@@ -369,11 +374,6 @@ fn policy(raw: Spanned<String>) -> Result<String, Fault> {
         Ok(_) => Ok(text),
         Err(error) => fault(raw.span(), error.to_string()),
     }
-}
-
-fn unknown_right(name: &str) -> String {
-    let known: Vec<String> = Rights::all().iter_names().map(|(name, _)| name.to_ascii_lowercase()).collect();
-    format!("no right is called {name:?}; there are {}", known.join(", "))
 }
 
 /// Removes containers whose dependencies are all removed, over and over; what is left waits for itself.

@@ -3,7 +3,7 @@
 
 use bailiwick_manifest::authority;
 use bailiwick_manifest::parse::parse;
-use bailiwick_manifest::{Boot, Console, Expect, Policy, Until};
+use bailiwick_manifest::{Boot, Console, Expect, Policy, Until, held_of};
 use bailiwick_protocol::Rights;
 
 const GOOD: &str = r#"
@@ -135,9 +135,74 @@ fn a_process_can_be_given_a_quota_and_a_policy_which_are_checked() {
     assert!(none.message.starts_with("a quota without a factory"), "{none}");
 }
 
+/// Two containers that stay, one that does not, and a process: with this in `a` and this in the process.
+fn handing_over(grants: &str, containers: &str) -> String {
+    format!(
+        "[[container]]\nid = \"a\"\nbundle = \"b\"\n{grants}\n[[container]]\nid = \"b\"\nbundle = \"b\"\n\
+         [[container]]\nid = \"m\"\nbundle = \"b\"\nstart = \"manual\"\n[[process]]\nname = \"p\"\n{containers}\n"
+    )
+}
+
+#[test]
+fn capabilities_on_containers_are_stored_with_others_and_handed_to_processes() {
+    let grants = "grants = [{ name = \"x\", on = \"b\", rights = [\"observe\"] }]";
+    let containers =
+        "containers = [{ id = \"a\", rights = [\"exec\"] }, { id = \"b\", rights = [\"signal\"] }]";
+    let manifest = parse(&handing_over(grants, containers), |_| true).unwrap();
+    let [stored] = manifest.containers[0].stores.as_slice() else { panic!("one") };
+    assert_eq!((stored.name.as_str(), stored.on.as_str(), stored.rights), ("x", "b", Rights::OBSERVE));
+    let process = &manifest.processes[0];
+    let text = process.text("-c list");
+    assert_eq!(text, "containers a b\n-c list");
+    let (names, rest) = held_of(&text);
+    assert_eq!((names.collect::<Vec<_>>(), rest), (vec!["a", "b"], "-c list"));
+    let (none, rest) = held_of("-c list\n");
+    assert_eq!((none.count(), rest), (0, "-c list\n"));
+}
+
+#[test]
+fn a_capability_on_a_container_that_cannot_be_given_is_refused_with_its_line() {
+    let grant =
+        |name, on, right| format!("grants = [\n{{ name = \"{name}\", on = \"{on}\", rights = [{right}] }}]");
+    let held = |id, right| format!("containers = [\n{{ id = \"{id}\", rights = [{right}] }}]");
+    let good = "{ name = \"x\", on = \"b\", rights = [\"exec\"] },\n";
+    for (grants, containers, line, reason) in [
+        (grant("x", "c", "\"exec\""), String::new(), 5, "on \"c\", which this manifest does not declare"),
+        (grant("x", "m", "\"exec\""), String::new(), 5, "\"m\", which is not started at boot"),
+        (grant("x", "b", "\"fly\""), String::new(), 5, "no right is called \"fly\""),
+        (grant("x", "b", "\"create\""), String::new(), 5, "\"create\" means nothing on a container"),
+        (grant("x", "b", ""), String::new(), 5, "without a right"),
+        (grant("x/y", "b", "\"exec\""), String::new(), 5, "name \"x/y\": "),
+        (format!("grants = [\n{good}{good}]"), String::new(), 6, "\"x\" is stored twice with \"a\""),
+        (format!("start = \"manual\"\ngrants = [\n{good}]"), String::new(), 2, "not started at boot"),
+        (String::new(), held("c", "\"exec\""), 15, "does not declare"),
+        (String::new(), held("a", "\"list\""), 15, "means nothing on a container"),
+        (String::new(), held("a", "\"exec\"] }, { id = \"a\", rights = [\"exec\""), 15, "handed over twice"),
+        (String::new(), held("a", "\"exec\"], more = [\"x\""), 15, "unknown field `more`"),
+    ] {
+        let (at, message) = refused(&handing_over(&grants, &containers));
+        assert!(message.contains(reason), "{grants}{containers}: {message}");
+        assert_eq!(at, line, "{grants}{containers}: {message}");
+    }
+    let many = |count| {
+        let rows: String = (0..count).map(|n| good.replace("\"x\"", &format!("\"x{n}\""))).collect();
+        parse(&handing_over(&format!("grants = [\n{rows}]"), ""), |_| true)
+    };
+    assert!(many(16).is_ok());
+    assert!(many(17).unwrap_err().message.contains("more than 16 capabilities stored"));
+}
+
 #[test]
 fn the_authority_of_a_manifest_is_drawn_whole() {
-    let text = GOOD.replace("console = true", "console = true\n[[process]]\nname = \"guest\"\nprogram = \"shell\"\nargs = \"-c list\"\nthreads = 8\nfactory = [\"create\"]\npolicy = \"baseline\"\nquota = { containers = 3 }");
+    let text = GOOD.replace(
+        "bundle = \"c\"",
+        "bundle = \"c\"\ngrants = [{ name = \"store\", on = \"db\", rights = [\"observe\"] }]",
+    );
+    let text = text.replace(
+        "console = true",
+        "containers = [{ id = \"init-db\", rights = [\"exec\", \"signal\"] }]\nconsole = true",
+    );
+    let text = text.replace("console = true", "console = true\n[[process]]\nname = \"guest\"\nprogram = \"shell\"\nargs = \"-c list\"\nthreads = 8\nfactory = [\"create\"]\npolicy = \"baseline\"\nquota = { containers = 3 }");
     let manifest = parse(&text, |_| true).unwrap();
     let (tree, dot) = (authority::tree(&manifest), authority::dot(&manifest));
     // Who holds what: nothing more, nothing less.
@@ -160,6 +225,8 @@ fn the_authority_of_a_manifest_is_drawn_whole() {
         ("root factory", "container web", "look it up"),
         ("root factory", "container init-db", "look it up"),
         ("root factory", "factory of guest", "bounds it"),
+        ("container init-db", "container db", "observe\\ntaken out as store, with exec on init-db"),
+        ("process shell", "container init-db", "signal exec"),
         ("process shell", "root factory", "create list"),
         ("process shell", "directory /bundles", "read, execute, write, hand over"),
         ("process shell", "console", "read, write"),

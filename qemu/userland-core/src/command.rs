@@ -3,11 +3,11 @@
 use crate::limits::Limits;
 use alloc::string::String;
 use bailiwick_protocol::message::{DeleteMode, Stdio};
-use bailiwick_protocol::signal;
+use bailiwick_protocol::{Rights, signal};
 use core::fmt;
 
 /// Name, arguments, what it does.
-pub const TABLE: [(&str, &str, &str); 21] = [
+pub const TABLE: [(&str, &str, &str); 23] = [
     ("list", "", "the containers of this shell's factory"),
     ("create", "ID BUNDLE", "make a container of a bundle; its program waits"),
     ("start", "ID", "let the program of a created container run"),
@@ -24,6 +24,8 @@ pub const TABLE: [(&str, &str, &str); 21] = [
     ("events", "", "what has happened to this factory's containers"),
     ("stats", "ID", "memory, CPU time, process counts"),
     ("update", "ID LIMIT…", "other limits: memory=32M cpu=500 pids=20, or none"),
+    ("grant", "ID NAME ON RIGHT…", "store a capability on ON with container ID"),
+    ("take", "ID NAME", "what is stored with it by that name allows"),
     ("pivot", "ID", "which roots its creation exchanged"),
     ("plan", "BUNDLE", "the kernel steps of create, without doing any"),
     ("whoami", "", "what this shell may do"),
@@ -51,6 +53,8 @@ pub enum Command<'a> {
     Events,
     Stats { id: &'a str },
     Update { id: &'a str, limits: Limits },
+    Grant { id: &'a str, name: &'a str, on: &'a str, rights: Rights },
+    Take { id: &'a str, name: &'a str },
     Pivot { id: &'a str },
     Plan { bundle: &'a str },
     WhoAmI,
@@ -69,6 +73,8 @@ pub enum CommandError<'a> {
     Signal(&'a str),
     /// That is no limit.
     Limit(&'a str),
+    /// No right that means something on a container is called that.
+    Right(&'a str),
 }
 
 impl fmt::Display for CommandError<'_> {
@@ -79,6 +85,9 @@ impl fmt::Display for CommandError<'_> {
             CommandError::Usage(name, usage) => write!(f, "usage: {name} {usage}"),
             CommandError::Limit(word) => {
                 write!(f, "{word}: no limit; such as memory=32M, cpu=500, pids=20 or pids=none")
+            }
+            CommandError::Right(name) => {
+                write!(f, "{name}: no right on a container; such as inspect, observe, signal or exec")
             }
             CommandError::Signal(name) => {
                 write!(f, "{name}: no such signal; a name such as TERM or a number")
@@ -101,6 +110,9 @@ impl<'a> Command<'a> {
             ("update", [id, words @ ..]) if !words.is_empty() => {
                 let limits = Limits::parse(words).map_err(CommandError::Limit)?;
                 return Ok(Command::Update { id, limits });
+            }
+            ("grant", [id, name, on, words @ ..]) if !words.is_empty() => {
+                return Ok(Command::Grant { id, name, on, rights: rights(words)? });
             }
             ("exec", [flag, id, args @ ..]) if flag == TERMINAL => return exec(id, args, Stdio::Terminal),
             ("run", [flag, id, bundle]) if flag == TERMINAL => {
@@ -161,12 +173,23 @@ fn with_two<'a>(
 ) -> Result<Command<'a>, CommandError<'a>> {
     Ok(match name {
         "create" => Command::Create { id: one, bundle: two },
+        "take" => Command::Take { id: one, name: two },
         "run" if one != TERMINAL => Command::Run { id: one, bundle: two, stdio: Stdio::Console },
         "kill" => Command::Kill { id: one, signal: signal::number(two).ok_or(CommandError::Signal(two))? },
         "delete" if one == FORCE => Command::Delete { id: two, mode: DeleteMode::Force },
         "delete" if two == FORCE => Command::Delete { id: one, mode: DeleteMode::Force },
         _ => return Err(CommandError::Usage(name, usage)),
     })
+}
+
+fn rights<'a>(names: &'a [String]) -> Result<Rights, CommandError<'a>> {
+    let mut rights = Rights::empty();
+    for name in names {
+        let named =
+            Rights::from_name(&name.to_ascii_uppercase()).filter(|right| Rights::CONTAINER.contains(*right));
+        rights |= named.ok_or(CommandError::Right(name))?;
+    }
+    Ok(rights)
 }
 
 fn exec<'a>(id: &'a str, args: &'a [String], stdio: Stdio) -> Result<Command<'a>, CommandError<'a>> {
@@ -194,7 +217,7 @@ mod tests {
     #[test]
     fn every_command_of_the_table_is_understood() {
         for (name, usage, _) in TABLE {
-            let usage = usage.replace("LIMIT…", "memory=8M pids=none");
+            let usage = usage.replace("LIMIT…", "memory=8M pids=none").replace("RIGHT…", "inspect exec");
             let usage =
                 usage.replace("[SIGNAL]", "KILL").replace("[--force]", "--force").replace("[-t]", "-t");
             let words = parsed(&alloc::format!("{name} {usage}"));
@@ -226,6 +249,8 @@ mod tests {
         assert_eq!(error("kill a KILLER").as_deref(), Some(text));
         let text = "disk=5: no limit; such as memory=32M, cpu=500, pids=20 or pids=none";
         assert_eq!(error("update a disk=5").as_deref(), Some(text));
+        let text = "create: no right on a container; such as inspect, observe, signal or exec";
+        assert_eq!(error("grant a n b inspect create").as_deref(), Some(text));
         assert_eq!(error("fly").as_deref(), Some("fly: no such command; help lists them"));
     }
 

@@ -2,8 +2,12 @@
 //!
 //! A command looks its container up with no more rights than the operation needs, makes the call, and gives the
 //! capability up again. Whatever goes wrong is one line: command, thing, reason.
+//!
+//! A container is named by its id, or by the path to a capability that is stored: `desk/db` is what is stored with `desk`
+//! as `db`. What the shell was handed capabilities on ([`Shell::hold`]) it does not look up.
 
 mod act;
+mod named;
 mod print;
 
 pub(crate) use print::exit as exit_text;
@@ -13,9 +17,9 @@ use crate::console::{Attention, Bundles, Console, say};
 use crate::editor::{Edited, Editor};
 use crate::words::{CommandText, commands};
 use alloc::string::String;
+use alloc::vec::Vec;
 use bailiwick_client::{CallError, Container, Factory, StateError};
 use bailiwick_protocol::channel::Channel;
-use bailiwick_protocol::rights::Rights;
 use core::fmt;
 
 /// What the shell shows before a command.
@@ -101,6 +105,8 @@ pub struct Shell<C, B, A> {
     factory: Factory<C>,
     bundles: B,
     attention: A,
+    /// Containers it holds capabilities on, by their names.
+    held: Vec<(String, Container<C>)>,
 }
 
 type Result<T, C, B> = core::result::Result<T, Failure<<C as Channel>::Error, <B as Bundles>::Error>>;
@@ -108,7 +114,14 @@ type Result<T, C, B> = core::result::Result<T, Failure<<C as Channel>::Error, <B
 impl<C: Channel, B: Bundles<Directory = C::Directory>, A: Attention<C>> Shell<C, B, A> {
     /// A shell that may do what this factory allows, with these bundles, interrupted by what has its attention.
     pub fn new(factory: Factory<C>, bundles: B, attention: A) -> Self {
-        Shell { factory, bundles, attention }
+        Shell { factory, bundles, attention, held: Vec::new() }
+    }
+
+    /// The same shell, which also holds this capability on a container and calls it `name`.
+    #[must_use]
+    pub fn hold(mut self, name: &str, container: Container<C>) -> Self {
+        self.held.push((name.into(), container));
+        self
     }
 
     /// Runs a list of commands, each echoed behind the prompt before its output, the next one also after a failure.
@@ -186,11 +199,6 @@ impl<C: Channel, B: Bundles<Directory = C::Directory>, A: Attention<C>> Shell<C,
             }
         }
     }
-
-    /// A capability on a container with just these rights.
-    fn container(&self, id: &str, rights: Rights) -> Result<Container<C>, C, B> {
-        Ok(self.factory.lookup(id, rights)?)
-    }
 }
 
 /// A command failed and said so.
@@ -214,6 +222,7 @@ fn subject<'a>(command: &Command<'a>) -> Option<&'a str> {
         Command::Start { id } | Command::State { id } | Command::Kill { id, .. } => id,
         Command::Wait { id } | Command::Pause { id } | Command::Resume { id } => id,
         Command::Delete { id, .. } | Command::Logs { id } | Command::Ps { id } => id,
+        Command::Grant { id, .. } | Command::Take { id, .. } => id,
         Command::Stats { id } | Command::Pivot { id } | Command::Update { id, .. } => id,
         Command::Plan { bundle } => bundle,
         Command::List | Command::Events | Command::WhoAmI | Command::Help | Command::PowerOff => return None,

@@ -4,11 +4,14 @@
 mod common;
 
 use bailiwick_kernel_glue::KernelGlue;
+use bailiwick_kernel_glue::model::Model;
 use bailiwick_manifest::{Manifest, parse};
-use bailiwick_protocol::message::{Exit, Waiting};
+use bailiwick_protocol::Rights;
+use bailiwick_protocol::message::{Exit, Scope, Status, Waiting};
+use bailiwick_server::Loopback;
 use bailiwick_userland_core::Patient;
 use bailiwick_userland_core::boot::{Action, Init, Millis, Supervisor, Verdict};
-use common::{Paper, Shelf};
+use common::{Channel, Paper, Shelf};
 
 fn manifest(text: &str) -> Manifest {
     parse::parse(text, |_| true).unwrap()
@@ -19,9 +22,23 @@ fn settle(manifest: &Manifest, shelf: Shelf, limit: u64) -> (String, Vec<Verdict
     let (loopback, factory) = common::world();
     let mut init = Init::new(manifest, factory, shelf, Patient);
     let mut paper = Paper::default();
+    run_until(&mut init, &loopback, &mut paper, limit, |supervisor| supervisor.settled());
+    init.supervisor().summary(&mut paper);
+    let verdicts = (0..manifest.containers.len()).map(|index| init.supervisor().verdict(index));
+    (paper.text(), verdicts.collect())
+}
+
+/// Runs init until this is so, or this time has passed.
+fn run_until(
+    init: &mut Init<'_, Channel, Shelf, Patient>,
+    loopback: &Loopback<Model>,
+    paper: &mut Paper,
+    limit: u64,
+    done: impl Fn(&Supervisor<'_>) -> bool,
+) {
     let (mut now, mut started) = (Millis(0), None);
-    while !init.supervisor().settled() && now.0 < limit {
-        now = init.step(now, &mut paper);
+    while !done(init.supervisor()) && now.0 < limit {
+        now = init.step(now, paper);
         // The model's time moves with its events; init's own follows it.
         while loopback.pump(Waiting::No).is_some() {}
         let model = loopback.glue().unwrap().now().0 / 1_000_000;
@@ -30,9 +47,49 @@ fn settle(manifest: &Manifest, shelf: Shelf, limit: u64) -> (String, Vec<Verdict
             loopback.pump(Waiting::Yes);
         }
     }
-    init.supervisor().summary(&mut paper);
-    let verdicts = (0..manifest.containers.len()).map(|index| init.supervisor().verdict(index));
-    (paper.text(), verdicts.collect())
+}
+
+#[test]
+fn what_is_stored_with_a_container_is_stored_again_after_each_restart() {
+    let manifest = manifest(
+        r#"
+        [[container]]
+        id = "desk"
+        bundle = "sleeper"
+        expect = { running = true }
+        grants = [
+          { name = "work", on = "service", rights = ["inspect", "signal"] },
+          { name = "own", on = "desk", rights = ["observe"] },
+        ]
+
+        [[container]]
+        id = "service"
+        bundle = "sleeper"
+        restart = { policy = "on-failure", max = 9, backoff_ms = 10 }
+        expect = { running = true }"#,
+    );
+    let (loopback, factory) = common::world();
+    let mut init = Init::new(&manifest, factory, Shelf::default().with("sleeper", &["spin"]), Patient);
+    let mut paper = Paper::default();
+    let mut lives = Vec::new();
+    for restarts in 0..3 {
+        run_until(&mut init, &loopback, &mut paper, 10_000, |now| {
+            now.settled() && now.restarts(1) == restarts
+        });
+        let desk = init.factory().lookup("desk", Rights::EXEC).unwrap();
+        assert_eq!(desk.take("own").unwrap().describe().unwrap().rights, Rights::OBSERVE);
+        let work = desk.take("work").unwrap();
+        assert_eq!(work.describe().unwrap().rights, Rights::INSPECT | Rights::SIGNAL);
+        assert_eq!(
+            work.state(|state| (state.id.to_owned(), state.status)).unwrap(),
+            ("service".into(), Status::Running)
+        );
+        work.signal(9, Scope::First).unwrap();
+        lives.push(work);
+    }
+    run_until(&mut init, &loopback, &mut paper, 10_000, |now| now.settled() && now.restarts(1) == 3);
+    assert!(lives.iter().all(|life| life.state(|_| ()).is_err()), "a capability is on one life");
+    assert!(!paper.text().contains("grant"), "{}", paper.text());
 }
 
 #[test]

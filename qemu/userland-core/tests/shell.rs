@@ -3,12 +3,13 @@
 
 mod common;
 
+use bailiwick_client::Factory;
 use bailiwick_kernel_glue::model::Model;
 use bailiwick_protocol::Rights;
-use bailiwick_protocol::message::Request;
+use bailiwick_protocol::message::{Exec, Request, Stdio};
 use bailiwick_server::Loopback;
 use bailiwick_userland_core::shell::{PROMPT, Shell, Tally, Terminal};
-use bailiwick_userland_core::{Attention, Console, Patient, Waited};
+use bailiwick_userland_core::{Attention, Bundles, Console, Patient, Waited};
 use common::{Channel, Paper, Shelf};
 
 fn shelf() -> Shelf {
@@ -154,6 +155,55 @@ fn a_shell_can_do_what_its_rights_allow_and_says_so() {
     assert_eq!(output(&shell, "create a quiet"), "");
     assert!(output(&shell, "start a").starts_with("start a: START: the capability does not hold the right"));
     assert!(output(&shell, "state a").starts_with("{\n"));
+}
+
+#[test]
+fn what_is_stored_with_a_container_is_named_by_its_path() {
+    let (_loopback, shell) = shell(Rights::FACTORY);
+    run(&shell, "run desk sleeper; run work sleeper; run other sleeper");
+    assert_eq!(output(&shell, "grant desk job work inspect signal observe"), "");
+    assert_eq!(output(&shell, "grant work mate other inspect"), "");
+    let taken = output(&shell, "take desk job");
+    assert!(
+        taken.contains("a Container capability") && taken.contains("rights: inspect observe signal\n"),
+        "{taken}"
+    );
+    assert!(output(&shell, "state desk/job").contains("\"id\": \"work\""));
+    // Only who may run programs in `work` gets further.
+    assert!(output(&shell, "state desk/job/mate").contains("EXEC: the capability does not hold the right"));
+    assert!(output(&shell, "state work/mate").contains("\"id\": \"other\""));
+    assert!(output(&shell, "pause desk/job").contains("PAUSE: the capability does not hold the right"));
+    assert!(output(&shell, "grant desk job other inspect").starts_with("grant desk: job: the id is taken"));
+    assert!(output(&shell, "take desk nothing").starts_with("take desk: nothing: not found"));
+    run(&shell, "kill desk/job KILL");
+    assert_eq!(output(&shell, "wait desk/job"), "137\n");
+    run(&shell, "delete work; run work sleeper");
+    assert!(output(&shell, "state desk/job").contains("job: not found"), "it was on the life that has ended");
+}
+
+#[test]
+fn a_shell_without_a_factory_uses_what_it_was_handed() {
+    let (loopback, factory) = common::world();
+    let held = |id, rights| {
+        let made = factory.create(id, "/b", Stdio::Log, &shelf().open("sleeper").unwrap()).unwrap();
+        made.start().unwrap();
+        made.derive(rights).unwrap()
+    };
+    let (narrow, whole) = (held("a", Rights::INSPECT | Rights::OBSERVE), held("b", Rights::CONTAINER));
+    // A capability on a process stands where a factory would.
+    let exec = Exec { args: "true\0", env: "", cwd: None, user: None, stdio: Stdio::Log };
+    let none = Factory::new(whole.exec(exec).unwrap().1.into_channel());
+    let shell = Shell::new(none, shelf(), Patient).hold("mine", narrow).hold("b", whole);
+    assert!(output(&shell, "state mine").contains("\"id\": \"a\""));
+    assert!(
+        output(&shell, "kill mine").starts_with("kill mine: SIGNAL: the capability does not hold the right")
+    );
+    assert!(output(&shell, "list").contains("list: "));
+    assert!(output(&shell, "state a").starts_with("state a: "));
+    let grants = loopback.manager().unwrap().grant_count();
+    assert_eq!(output(&shell, "exec b echo inside"), "inside\n");
+    run(&shell, "state b; kill b KILL; wait b");
+    assert_eq!(loopback.manager().unwrap().grant_count(), grants, "nothing is left of a command");
 }
 
 /// Interrupts every wait.

@@ -7,8 +7,9 @@ use crate::console::{Attended, Listener};
 use crate::slots::process as slot;
 use crate::sys;
 use bailiwick_abi::{Error, Handle, Rights};
-use bailiwick_client::Factory;
+use bailiwick_client::{Container, Factory};
 use bailiwick_kernel_glue::metal::{Directory, EndpointChannel, Messages};
+use bailiwick_manifest::held_of;
 use bailiwick_userland_core::shell::Shell;
 use bailiwick_userland_core::{Bundles, Console, Labelled};
 
@@ -34,10 +35,15 @@ impl Bundles for BundleDirectory {
 /// Runs commands or prompts.
 pub fn main(text: &str) -> u8 {
     let Ok(messages) = Messages::new() else { return 1 };
-    let factory = Factory::new(EndpointChannel::new(messages, slot::FACTORY));
+    let (held, text) = held_of(text);
+    let factory = Factory::new(EndpointChannel::new(messages.clone(), slot::FACTORY));
     let mut console = Attended::new(slot::CONSOLE);
     let Ok(listener) = Listener::new(console.clone()) else { return 1 };
-    let shell = Shell::new(factory, BundleDirectory(Handle::first(slot::DIRECTORIES)), listener);
+    let mut shell = Shell::new(factory, BundleDirectory(Handle::first(slot::DIRECTORIES)), listener);
+    for (number, name) in (slot::CONTAINERS..).zip(held) {
+        let channel = EndpointChannel::new(messages.clone(), Handle::first(number));
+        shell = shell.hold(name, Container::new(channel));
+    }
     let labelled = text.strip_prefix("-l ").and_then(|text| text.split_once(' '));
     let run =
         |commands: &str, console: &mut dyn Console| u8::from(shell.run_list(commands, console).failed > 0);

@@ -32,4 +32,10 @@ pub mod process {
     pub const DIRECTORIES: u32 = 8;
     /// Most directories.
     pub const DIRECTORIES_MAX: u32 = 16;
+    /// Capabilities on the containers of the manifest, in its order, from this slot on. One that was not there when the
+    /// process was started is missing.
+    pub const CONTAINERS: u32 = DIRECTORIES + DIRECTORIES_MAX;
+    /// Slots that can be filled before a process is started are below this.
+    const END: u32 = 32;
+    const _: () = assert!(CONTAINERS as usize + bailiwick_manifest::HELD_MAX <= END as usize);
 }

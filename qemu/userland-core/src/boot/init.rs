@@ -6,9 +6,9 @@ use crate::shell::exit_text;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use bailiwick_client::{CallError, Container, Factory};
-use bailiwick_manifest::{BUNDLES_PATH, Container as Declared, Manifest};
+use bailiwick_manifest::{BUNDLES_PATH, Container as Declared, Manifest, Stored};
 use bailiwick_protocol::channel::Channel;
-use bailiwick_protocol::message::{DeleteMode, ListRow, Page, Request, Scope, Status, Stdio};
+use bailiwick_protocol::message::{DeleteMode, Grant, ListRow, Page, Request, Scope, Status, Stdio};
 use bailiwick_protocol::op::Op;
 use bailiwick_protocol::signal;
 
@@ -114,7 +114,7 @@ impl<'m, C: Channel, B: Bundles<Directory = C::Directory>, W: Waiter<C>> Init<'m
         {
             let _ = old.delete(DeleteMode::Again(self.supervisor.restarts(index).saturating_add(1)));
         }
-        match self.start(container) {
+        match self.start(container, console) {
             Ok(made) => {
                 say(console, format_args!("init: {}: started\n", container.id));
                 self.supervisor.started(index, now);
@@ -129,17 +129,31 @@ impl<'m, C: Channel, B: Bundles<Directory = C::Directory>, W: Waiter<C>> Init<'m
         }
     }
 
+    /// Stores what the manifest wants stored with the container that was just made, and what it wants on it.
+    fn store(&self, made: &str, console: &mut dyn Console) {
+        let there = |id: &str| id == made || self.supervisor.is_there(id);
+        for (to, Stored { name, on, rights }) in self.supervisor.stored() {
+            if (to.id != made && on != made) || !there(&to.id) || !there(on) {
+                continue;
+            }
+            if let Err(error) = self.factory.grant(Grant { to: &to.id, name, on, rights: *rights }) {
+                say(console, format_args!("init: {}: grant {name}: {error}\n", to.id));
+            }
+        }
+    }
+
     fn drill(&self, container: &Declared, number: u8) -> Result<(), CallError<C::Error>> {
         self.factory.lookup(&container.id, Op::Signal.rights())?.signal(number, Scope::First)
     }
 
-    fn start(&self, container: &Declared) -> Result<Container<C>, String> {
+    fn start(&self, container: &Declared, console: &mut dyn Console) -> Result<Container<C>, String> {
         let Declared { id, bundle, .. } = container;
         let directory =
             self.bundles.open(bundle).map_err(|error| alloc::format!("bundle {bundle:?}: {error}"))?;
         let path = alloc::format!("{BUNDLES_PATH}/{bundle}");
         let made = self.factory.create(id, &path, Stdio::Console, &directory);
         let made = made.map_err(|error| error.to_string())?;
+        self.store(id, console);
         if let Err(error) = made.start() {
             // It may have gone already; the reason that matters is why it did not start.
             let _ = made.delete(DeleteMode::Force);

@@ -4,7 +4,7 @@ use super::Millis;
 use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::vec::Vec;
-use bailiwick_manifest::{After, Container, Manifest, Policy, Restart, Start, Until};
+use bailiwick_manifest::{After, Container, Manifest, Policy, Restart, Start, Stored, Until};
 use bailiwick_protocol::message::Exit;
 
 /// Something to be done now. The supervisor must be told what came of it before it is asked again.
@@ -83,6 +83,21 @@ impl<'m> Supervisor<'m> {
     /// How often the container at this place was restarted.
     pub fn restarts(&self, index: usize) -> u32 {
         self.entries.get(index).map_or(0, |entry| entry.restarts)
+    }
+
+    /// Whether the container with this id is there: its program was started, and nobody else has deleted it.
+    pub fn is_there(&self, id: &str) -> bool {
+        let there = |entry: &Entry<'m>| {
+            matches!(entry.phase, Phase::Running { .. } | Phase::Ended(_) | Phase::BackingOff { .. })
+        };
+        self.entries.iter().any(|entry| entry.container.id == id && there(entry))
+    }
+
+    /// What is to be stored with containers, those first that it is stored with.
+    pub fn stored(&self) -> impl Iterator<Item = (&'m Container, &'m Stored)> {
+        self.entries
+            .iter()
+            .flat_map(|entry| entry.container.stores.iter().map(|stored| (entry.container, stored)))
     }
 
     /// Which containers run, so that their end is to be looked for.

@@ -1,5 +1,6 @@
 //! Each command as calls.
 
+use super::named::Named;
 use super::{Failure, Next, Result, Shell, print};
 use crate::command::Command;
 use crate::console::{Attention, Bundles, Console, Waited, say};
@@ -8,7 +9,9 @@ use bailiwick_client::{CallError, Container, Process};
 use bailiwick_manifest::BUNDLES_PATH;
 use bailiwick_protocol::channel::Channel;
 use bailiwick_protocol::error::{ErrorReply, RefusalCode};
-use bailiwick_protocol::message::{DeleteMode, Events, Exec, Logs, Page, Request, Scope, Stdio, Waiting};
+use bailiwick_protocol::message::{
+    DeleteMode, Events, Exec, Grant, Logs, Page, Request, Scope, Stdio, Waiting,
+};
 use bailiwick_protocol::op::Op;
 
 /// Signals of signal(7): what Ctrl-C sends to a program, the first time and from then on.
@@ -41,6 +44,13 @@ impl<C: Channel, B: Bundles<Directory = C::Directory>, A: Attention<C>> Shell<C,
             Command::Events => self.events(console)?,
             Command::Update { id, limits } => {
                 self.container(id, Op::Update.rights())?.update(&limits.to_string())?;
+            }
+            Command::Grant { id, name, on, rights } => {
+                self.factory.grant(Grant { to: id, name, on, rights })?;
+            }
+            Command::Take { id, name } => {
+                let taken = self.container(id, Op::Take.rights())?.take(name)?;
+                print::description(&taken.describe()?, console);
             }
             Command::Pivot { id } => {
                 let container = self.container(id, Op::PivotRoot.rights())?;
@@ -116,8 +126,10 @@ impl<C: Channel, B: Bundles<Directory = C::Directory>, A: Attention<C>> Shell<C,
 
     fn wait(&self, id: &str, console: &mut dyn Console) -> Result<(), C, B> {
         let container = self.container(id, Op::Wait.rights())?;
-        // Dropping the capability is what gives the wait up.
-        if self.attention.until_answered(container.channel(), &Request::Wait) == Waited::Interrupted {
+        // Dropping the capability is what gives the wait up: one that the shell keeps is waited on to the end.
+        if let Named::Own(container) = &container
+            && self.attention.until_answered(container.channel(), &Request::Wait) == Waited::Interrupted
+        {
             return Err(Failure::Interrupted);
         }
         let status = container.wait()?.status();

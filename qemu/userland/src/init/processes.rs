@@ -153,6 +153,17 @@ fn start(init: &SystemInit<'_>, wanted: &Process, text: &str) -> Result<Handle> 
         grant(slot, directory, Rights::READ.with(Rights::EXECUTE).with(Rights::WRITE).with(Rights::GRANT))?;
         sys::delete(directory);
     }
-    sys::process_start(program, text).map_err(because(name))?;
+    for (slot, held) in (process::CONTAINERS..).zip(&wanted.containers) {
+        match init.factory().lookup(&held.id, held.rights) {
+            Ok(container) => {
+                let handle = container.into_channel().into_handle();
+                grant(slot, handle, Rights::WRITE)?;
+                sys::delete(handle);
+            }
+            // It may not have come up, or be another's by now: its name then stands for nothing.
+            Err(error) => say(&format!("init: process {name}: container {}: {error}\n", held.id)),
+        }
+    }
+    sys::process_start(program, &wanted.text(text)).map_err(because(name))?;
     Ok(program)
 }
