@@ -34,8 +34,8 @@ pub(crate) struct ControlBlock {
     pub(crate) stage: Stage,
     /// The call it received last and has not answered.
     pub(crate) holds: Option<CallId>,
-    /// How many threads have had this position before.
-    pub(crate) life: u64,
+    /// Which of the threads that have had this position it is, from 1 on.
+    pub(crate) life: NonZero<u64>,
     /// How many capabilities it has slots for in what it waits for.
     pub(crate) room: u32,
     /// Its message buffer.
@@ -48,6 +48,8 @@ pub(crate) struct ControlBlock {
     pub(crate) next: Option<ThreadId>,
     /// Who pays for its time.
     pub(crate) group: GroupId,
+    /// Nanoseconds that it has spent and that are on nobody's account yet (see [`crate::sched`]).
+    pub(crate) owed: u64,
     /// What it can name. It never changes.
     pub(crate) space: SpaceId,
     /// The page tables of a native thread. They never change either.
@@ -57,8 +59,8 @@ pub(crate) struct ControlBlock {
 }
 
 impl ControlBlock {
-    /// The block of a position that no thread has, and that this many had before.
-    pub(crate) const fn inert(life: u64) -> Self {
+    /// The block of a position that no thread has, and the life of the next one that has it.
+    pub(crate) const fn inert(life: NonZero<u64>) -> Self {
         ControlBlock {
             stage: Stage::Waiting,
             holds: None,
@@ -69,6 +71,7 @@ impl ControlBlock {
             previous: None,
             next: None,
             group: GroupId::ROOT,
+            owed: 0,
             space: SpaceId::NOTHING,
             tables: Space(0),
             context: core::ptr::null_mut(),

@@ -76,8 +76,7 @@ pub struct Group {
     pub limits: Limits,
     /// What it uses, everything below included.
     pub usage: Usage,
-    /// Whether its threads may run.
-    pub freezer: Freezer,
+    freezer: Freezer,
     /// Devices its processes may use; none is all that those above may.
     pub devices: Option<DeviceRules>,
     depth: u8,
@@ -100,6 +99,8 @@ struct Slot {
 pub struct Groups {
     slots: Vec<Slot>,
     free: Vec<u32>,
+    /// How many are frozen.
+    frozen: usize,
 }
 
 /// Bits of a group's number that are its place.
@@ -114,7 +115,7 @@ const fn place(id: GroupId) -> (usize, u32) {
 impl Default for Groups {
     fn default() -> Self {
         let root = Group::new(None, String::new(), Limits::default(), 0);
-        Groups { slots: Vec::from([Slot { generation: 0, group: Some(root) }]), free: Vec::new() }
+        Groups { slots: Vec::from([Slot { generation: 0, group: Some(root) }]), free: Vec::new(), frozen: 0 }
     }
 }
 
@@ -133,6 +134,14 @@ impl Group {
             queue: RunQueue::default(),
             budget: crate::sched::Budget::default(),
         }
+    }
+    /// Whether its own threads may run; those above it have a say as well.
+    pub fn freezer(&self) -> Freezer {
+        self.freezer
+    }
+    /// Whether nothing is in it: no process, and no group.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.usage.pids == 0 && self.children == 0
     }
 }
 
@@ -231,6 +240,19 @@ impl Groups {
         let (at, generation) = place(id);
         self.slots.get_mut(at).filter(|slot| slot.generation == generation)?.group.as_mut()
     }
+    /// How many are frozen.
+    pub(crate) fn frozen(&self) -> usize {
+        self.frozen
+    }
+    /// Says whether a group's threads may run. Who runs now is not looked at.
+    pub(crate) fn set_freezer(&mut self, id: GroupId, freezer: Freezer) {
+        let Some(group) = self.get_mut(id) else { return };
+        match (core::mem::replace(&mut group.freezer, freezer), freezer) {
+            (Freezer::Thawed, Freezer::Frozen) => self.frozen += 1,
+            (Freezer::Frozen, Freezer::Thawed) => self.frozen -= 1,
+            (Freezer::Thawed, Freezer::Thawed) | (Freezer::Frozen, Freezer::Frozen) => {}
+        }
+    }
     /// How many there are, the root included.
     pub fn count(&self) -> usize {
         self.iter().count()
@@ -318,10 +340,11 @@ impl Groups {
     pub(crate) fn remove(&mut self, id: GroupId) -> Result<Legacy, Errno> {
         let group = self.get(id).ok_or(Errno::ENOENT)?;
         let Some(parent) = group.parent else { return Err(Errno::EPERM) };
-        if group.usage.pids > 0 || group.children > 0 {
+        if !group.is_empty() {
             return Err(Errno::EBUSY);
         }
         let frames = group.usage.frames;
+        self.set_freezer(id, Freezer::Thawed);
         self.take_out(id);
         if let Some(parent) = self.get_mut(parent) {
             parent.children -= 1;
@@ -397,6 +420,21 @@ mod tests {
             assert!(groups.get(group).is_none());
         }
         assert_eq!((groups.count(), groups.slots.len()), (1, 2));
+    }
+
+    #[test]
+    fn it_is_known_how_many_groups_are_frozen_whatever_becomes_of_them() {
+        let mut groups = Groups::default();
+        let group = groups.create(GroupId::ROOT, "a", Limits::default()).unwrap();
+        for (freezer, frozen) in [(Freezer::Frozen, 1), (Freezer::Thawed, 0), (Freezer::Frozen, 1)] {
+            for _ in 0..2 {
+                groups.set_freezer(group, freezer);
+                assert_eq!(groups.frozen(), frozen);
+            }
+        }
+        groups.remove(group).unwrap();
+        groups.set_freezer(group, Freezer::Frozen);
+        assert_eq!(groups.frozen(), 0);
     }
 
     #[test]

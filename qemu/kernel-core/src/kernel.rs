@@ -167,6 +167,17 @@ impl<H: Hw> Kernel<H> {
         true
     }
 
+    /// The current thread, a native one, executed `syscall` with the number of `Send`, which could not go the short way.
+    pub fn send_long_way(&mut self) -> After {
+        let Some(id) = self.sched.current() else { return After::Choose };
+        native::send(self, id)
+    }
+    /// The same with the number of `ReplyReceive`.
+    pub fn reply_receive_long_way(&mut self) -> After {
+        let Some(id) = self.sched.current() else { return After::Choose };
+        native::reply_receive(self, id)
+    }
+
     /// What follows a call of a native thread that is done.
     pub(crate) fn after_call_of(&self, id: ThreadId) -> After {
         if self.sched.current() == Some(id) && !self.reschedule { After::Same } else { After::Choose }
@@ -325,12 +336,10 @@ impl<H: Hw> Kernel<H> {
 
     /// Freezes or thaws a group and all below it. When it is frozen none of its threads runs.
     pub fn set_freezer(&mut self, group: GroupId, freezer: Freezer) {
-        if let Some(found) = self.groups.get_mut(group) {
-            found.freezer = freezer;
-            match freezer {
-                Freezer::Thawed => self.sched.thawed(&mut self.groups, group),
-                Freezer::Frozen => self.reschedule = true,
-            }
+        self.groups.set_freezer(group, freezer);
+        match freezer {
+            Freezer::Thawed => self.sched.thawed(&mut self.groups, group),
+            Freezer::Frozen => self.reschedule = true,
         }
     }
 
@@ -454,10 +463,9 @@ impl<H: Hw> Kernel<H> {
     }
 
     fn remove_thread(&mut self, id: ThreadId) {
-        if self.sched.current() == Some(id) {
-            let now = self.mem.hw.now();
-            self.sched.account(&mut self.groups, &mut self.threads, now);
-        }
+        // Whatever it has spent is on its account before it goes.
+        let now = self.mem.hw.now();
+        self.sched.account(&mut self.groups, &mut self.threads, now);
         native::thread_ended(self, id);
         linux::thread_ended(self, id);
         self.sched.forget(&mut self.groups, &mut self.threads, id);

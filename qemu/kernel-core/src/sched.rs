@@ -7,6 +7,11 @@
 //! A queue is a binary heap whose entries may be out of date. An entry is put right when it comes to the top: it is
 //! dropped if its member stopped wanting to run, and sunk if its virtual time went on. Nothing is ever searched
 //! for, and no step costs more than the logarithm of the queue's length.
+//!
+//! Time is written on accounts ([`Scheduler::account`]) at each tick, and whenever somebody begins to wait or ends. If a
+//! message hands the processor from one group to another meanwhile, how long it was had is noted at the thread only
+//! ([`Holding::spend`]), and goes on accounts at the next such look. So a group that has used its quota up is
+//! throttled at the next tick at the latest, as if its thread had not sent messages but computed.
 
 use crate::group::{Freezer, Groups};
 use crate::memory::GroupId;
@@ -61,8 +66,23 @@ pub struct Scheduler {
     since: u64,
     idle: u64,
     switches: u64,
+    /// The groups that are throttled, no more and no fewer.
     throttled: Vec<GroupId>,
+    /// Threads that owe time. Who is on it more than once is paid for once.
+    owing: heapless::Vec<ThreadId, OWING_MAX>,
 }
+
+/// The processor, in the hands of a thread.
+#[derive(Debug)]
+pub(crate) struct Holding<'a> {
+    thread: &'a mut ThreadId,
+    since: &'a mut u64,
+    owing: &'a mut heapless::Vec<ThreadId, OWING_MAX>,
+    throttled: &'a [GroupId],
+}
+
+/// Most threads that owe time at once: with one more, accounts are written before their time.
+const OWING_MAX: usize = 16;
 
 impl Scheduler {
     /// The thread that has the processor.
@@ -79,14 +99,23 @@ impl Scheduler {
         self.switches
     }
 
-    /// Writes the time since the last call on the account of the current thread.
+    /// Writes the time since the last call on the account of the current thread, after what threads owe.
     pub(crate) fn account(&mut self, groups: &mut Groups, threads: &mut Threads, now: Nanos) {
+        while let Some(id) = self.owing.pop() {
+            let owed = threads.block_mut(id).map_or(0, |block| core::mem::take(&mut block.owed));
+            self.charge(groups, threads, id, owed, now);
+        }
         let spent = now.0.saturating_sub(self.since);
         self.since = now.0;
-        let Some(thread) = self.current.and_then(|id| threads.get_mut(id)) else {
-            self.idle += spent;
-            return;
-        };
+        match self.current {
+            Some(id) => self.charge(groups, threads, id, spent, now),
+            None => self.idle += spent,
+        }
+    }
+
+    /// Writes this much time on the accounts of a thread and of all groups it is in.
+    fn charge(&mut self, groups: &mut Groups, threads: &mut Threads, id: ThreadId, spent: u64, now: Nanos) {
+        let Some(thread) = threads.get_mut(id) else { return };
         thread.cpu += spent;
         thread.entity.virtual_time += spent;
         let mut at = Some(thread.group);
@@ -128,10 +157,11 @@ impl Scheduler {
         self.current = Some(id);
     }
 
-    /// The thread that has the processor, to be replaced by another: see [`crate::ipc`].
+    /// What the thread that has the processor needs to hand it to another: see [`crate::ipc`].
     #[inline]
-    pub(crate) fn current_mut(&mut self) -> Option<&mut ThreadId> {
-        self.current.as_mut()
+    pub(crate) fn holding(&mut self) -> Option<Holding<'_>> {
+        let thread = self.current.as_mut()?;
+        Some(Holding { thread, since: &mut self.since, owing: &mut self.owing, throttled: &self.throttled })
     }
 
     /// Puts a runnable thread into its queue.
@@ -172,7 +202,7 @@ impl Scheduler {
         groups
             .chain(id)
             .filter_map(|at| groups.get(at))
-            .all(|group| group.freezer == Freezer::Thawed && !group.budget.throttled)
+            .all(|group| group.freezer() == Freezer::Thawed && !group.budget.throttled)
     }
 
     /// Lets a group's threads run again, if it has any.
@@ -228,7 +258,7 @@ impl Scheduler {
                         .map(|entity| (wants && entity.queued, entity.virtual_time, &mut entity.queued))
                 }
                 Member::Group(id) => groups.get_mut(id).map(|g| {
-                    let may = g.freezer == Freezer::Thawed && !g.budget.throttled;
+                    let may = g.freezer() == Freezer::Thawed && !g.budget.throttled;
                     (may && g.entity.queued, g.entity.virtual_time, &mut g.entity.queued)
                 }),
             };
@@ -271,6 +301,39 @@ impl Scheduler {
     }
 }
 
+impl Holding<'_> {
+    /// Who has the processor.
+    #[inline]
+    pub(crate) fn thread(&self) -> ThreadId {
+        *self.thread
+    }
+    /// Hands it to another, which must be runnable and not be queued.
+    #[inline]
+    pub(crate) fn pass_to(&mut self, id: ThreadId) {
+        *self.thread = id;
+    }
+    /// Whether there is no group in the whole machine that does not let its threads run, so that none need be asked.
+    #[inline]
+    pub(crate) fn all_may_run(&self, groups: &Groups) -> bool {
+        groups.frozen() == 0 && self.throttled.is_empty()
+    }
+    /// Whether every group on the way from `id` to the root lets its threads run.
+    #[inline]
+    pub(crate) fn may_pass_to(&self, groups: &Groups, id: GroupId) -> bool {
+        self.all_may_run(groups) || Scheduler::may_run(groups, id)
+    }
+    /// Whether the thread, which owes so much, may owe more: it is put on the list if it owes nothing yet.
+    #[inline]
+    pub(crate) fn may_owe(&mut self, owed: u64) -> bool {
+        owed != 0 || self.owing.push(*self.thread).is_ok()
+    }
+    /// Looks at the clock: the time since the last look.
+    #[inline]
+    pub(crate) fn spend(&mut self, now: Nanos) -> u64 {
+        now.0.wrapping_sub(core::mem::replace(self.since, now.0))
+    }
+}
+
 impl RunQueue {
     fn push(&mut self, entity: &mut Entity, member: Member) {
         entity.virtual_time = entity.virtual_time.max(self.floor);
@@ -297,7 +360,7 @@ fn climb(groups: &mut Groups, mut at: GroupId) {
     loop {
         let Some(group) = groups.get_mut(at) else { return };
         let Some(parent) = group.parent else { return };
-        if group.entity.queued || group.freezer == Freezer::Frozen || group.budget.throttled {
+        if group.entity.queued || group.freezer() == Freezer::Frozen || group.budget.throttled {
             return;
         }
         let mut entity = group.entity;

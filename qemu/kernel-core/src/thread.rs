@@ -17,6 +17,7 @@ use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use bailiwick_protocol::message::Nanos;
+use core::num::NonZero;
 
 /// A thread, by position. The position is reused after its end.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -263,7 +264,7 @@ impl Threads {
         };
         let id = ThreadId(self.all.insert(thread));
         while self.blocks.len() <= id.0 as usize {
-            self.blocks.push(ControlBlock::inert(0));
+            self.blocks.push(ControlBlock::inert(NonZero::<u64>::MIN));
         }
         if let Some(block) = self.block_mut(id) {
             *block = ControlBlock { group, context, space, tables, ..ControlBlock::inert(block.life) };
@@ -273,7 +274,7 @@ impl Threads {
     pub(crate) fn remove(&mut self, id: ThreadId) -> Option<Thread> {
         self.forget_waits(id);
         if let Some(block) = self.block_mut(id) {
-            *block = ControlBlock::inert(block.life + 1);
+            *block = ControlBlock::inert(block.life.saturating_add(1));
         }
         self.all.remove(id.0)
     }

@@ -34,7 +34,8 @@ impl Clock {
 
     /// Time since start.
     pub(crate) fn now(&self) -> Nanos {
-        let ticks = cpu::ticks().saturating_sub(self.start);
+        // The counter does not go back.
+        let ticks = cpu::ticks().wrapping_sub(self.start);
         Nanos(((u128::from(ticks) * u128::from(self.scale)) >> 32) as u64)
     }
 

@@ -69,7 +69,6 @@ syscall_entry:
     je short_send
     cmp rax, gs:[{short_reply}]
     je short_reply
-long_way:
     mov [rsp + {rax}], rax
     mov [rsp + {rbx}], rbx
     mov [rsp + {rbp}], rbp
@@ -124,42 +123,75 @@ same_thread:
     sysretq
 
 // rdi: the handle, rsi: the MessageInfo. MXCSR is still ring 3's: what is called does not calculate. Most messages have
-// at most 64 bytes and offer no room for capabilities in what comes back: then all of rsi is their length.
+// at most 64 bytes and offer no room for capabilities in what comes back: then all of rsi is their length. What is called
+// has no way on if rax is 0; then rdx says whether the other party is of another group, and there is another way to try.
+.macro TRY way, across, switch
+    call \way
+    test rax, rax
+    jnz \switch
+    test edx, edx
+    jnz \across
+.endm
+.macro TRY_ACROSS way, switch
+    mov rdi, gs:[{top}]
+    mov rsi, [rdi - 8 + {rsi}]
+    mov rdi, [rdi - 8 + {rdi}]
+    mov rdx, gs:[{kernel}]
+    call \way
+    test rax, rax
+    jnz \switch
+.endm
+// The long way, with all that was not saved yet as ring 3 has left it, but for rax.
+.macro GO_LONG number, way
+    mov rcx, gs:[{top}]
+    mov qword ptr [rcx - 8 + {rax}], \number
+    mov [rcx - 8 + {rbx}], rbx
+    mov [rcx - 8 + {rbp}], rbp
+    mov [rcx - 8 + {r12}], r12
+    mov [rcx - 8 + {r13}], r13
+    mov [rcx - 8 + {r14}], r14
+    mov [rcx - 8 + {r15}], r15
+    mov qword ptr [rcx - 8 + {vector}], -1
+    ldmxcsr [rip + KERNEL_MXCSR]
+    call \way
+    test rax, rax
+    jz same_thread
+    jmp return_to_user
+.endm
 short_send:
     mov rdx, gs:[{kernel}]
     mov rsp, gs:[{kernel_stack}]
     cmp rsi, {small_max}
     ja other_send
-    call {fast_send}
-    test rax, rax
-    jnz switch
+    TRY {fast_send}, send_across, switch
 missed_send:
-    mov eax, {send}
-    jmp missed
-other_send:
-    call {fast_send_other}
-    test rax, rax
-    jnz switch_other
+    GO_LONG {send}, {send_long_way}
+send_across:
+    TRY_ACROSS {send_across}, switch
     jmp missed_send
-other_reply:
-    call {fast_reply_receive_other}
-    test rax, rax
-    jnz switch_other
-    jmp missed_reply
+other_send:
+    TRY {fast_send_other}, other_send_across, switch_other
+    jmp missed_send
+other_send_across:
+    TRY_ACROSS {send_across}, switch_other
+    jmp missed_send
 short_reply:
     mov rdx, gs:[{kernel}]
     mov rsp, gs:[{kernel_stack}]
     cmp rsi, {small_max}
     ja other_reply
-    call {fast_reply_receive}
-    test rax, rax
-    jnz switch
+    TRY {fast_reply_receive}, reply_across, switch
 missed_reply:
-    mov eax, {reply_receive}
-missed:                         // as if nothing had been tried: the rest is as ring 3 has left it
-    mov rsp, gs:[{top}]
-    sub rsp, 8
-    jmp long_way
+    GO_LONG {reply_receive}, {reply_receive_long_way}
+reply_across:
+    TRY_ACROSS {reply_receive_across}, switch
+    jmp missed_reply
+other_reply:
+    TRY {fast_reply_receive_other}, other_reply_across, switch_other
+    jmp missed_reply
+other_reply_across:
+    TRY_ACROSS {reply_receive_across}, switch_other
+    jmp missed_reply
 
 // From rax, the context to go on with, and rdx, the badge, with rbx, rbp and r12 to r15 as ring 3 has left them, to the
 // other thread's registers that a call keeps, its rdi and rsi, and rdx: where the registers of the one that is left are.

@@ -6,7 +6,7 @@ use crate::{cpu, image, power, timer};
 use bailiwick_abi::{Call, Handle, MESSAGE_MAX, MessageInfo, SMALL_MAX};
 use bailiwick_kernel_core::first::First;
 use bailiwick_kernel_core::hw::USER_END;
-use bailiwick_kernel_core::ipc::Switch;
+use bailiwick_kernel_core::ipc::{Missed, Switch};
 use bailiwick_kernel_core::kernel::{Abi, After, Kernel, Next};
 use bailiwick_kernel_core::mm::Access;
 use bailiwick_kernel_core::thread::{Context, Registers};
@@ -156,8 +156,12 @@ global_asm!(
     length_mask = const LENGTH_MASK,
     fast_send = sym fast_send,
     fast_send_other = sym fast_send_other,
+    send_across = sym send_across,
+    send_long_way = sym send_long_way,
     fast_reply_receive = sym fast_reply_receive,
     fast_reply_receive_other = sym fast_reply_receive_other,
+    reply_receive_across = sym reply_receive_across,
+    reply_receive_long_way = sym reply_receive_long_way,
     spurious = const timer::SPURIOUS,
     end_of_interrupt = const timer::END_OF_INTERRUPT,
     vectors = const cpu::VECTORS,
@@ -225,21 +229,30 @@ unsafe fn running() -> &'static mut Running {
 /// Where a message went the short way.
 #[repr(C)]
 pub(crate) struct Went {
-    /// The context to go on with; null if the message must go the long way.
+    /// The context to go on with; null if it did not go.
     context: *mut Context,
+    /// The badge; or if it did not go, 1 if that is because the other is of another group, otherwise 0.
     badge: u64,
+}
+
+impl Went {
+    const NOWHERE: Went = Went { context: core::ptr::null_mut(), badge: 0 };
+    const TO_ANOTHER_GROUP: Went = Went { badge: 1, ..Went::NOWHERE };
 }
 
 impl Running {
     #[inline(always)]
-    fn go_on_with(&mut self, switch: Option<Switch>) -> Went {
-        let Some(switch) = switch else { return MISSED };
-        self.kernel.mem.hw.load_space(switch.tables);
-        Went { context: switch.context, badge: switch.badge }
+    fn go_on_with(&mut self, switch: Result<Switch, Missed>) -> Went {
+        match switch {
+            Ok(switch) => {
+                self.kernel.mem.hw.load_space(switch.tables);
+                Went { context: switch.context, badge: switch.badge }
+            }
+            Err(Missed::TwoGroups) => Went::TO_ANOTHER_GROUP,
+            Err(Missed::Otherwise) => Went::NOWHERE,
+        }
     }
 }
-
-const MISSED: Went = Went { context: core::ptr::null_mut(), badge: 0 };
 
 extern "C" fn fast_send(handle: Handle, _: MessageInfo, running: &mut Running) -> Went {
     let switch = running.kernel.fast_send(handle);
@@ -256,6 +269,20 @@ extern "C" fn fast_send_other(handle: Handle, info: MessageInfo, running: &mut R
 #[inline(never)]
 extern "C" fn fast_send_long(handle: Handle, info: MessageInfo, running: &mut Running) -> Went {
     let switch = running.kernel.fast_send_long(handle, info);
+    running.go_on_with(switch)
+}
+extern "C" fn send_across(handle: Handle, info: MessageInfo, running: &mut Running) -> Went {
+    if !info.is_small() {
+        return send_across_any(handle, info, running);
+    }
+    match running.kernel.send_across(handle, info) {
+        Err(Missed::TwoGroups) => send_across_any(handle, info, running),
+        switch => running.go_on_with(switch),
+    }
+}
+#[inline(never)]
+extern "C" fn send_across_any(handle: Handle, info: MessageInfo, running: &mut Running) -> Went {
+    let switch = running.kernel.send_across_any(handle, info);
     running.go_on_with(switch)
 }
 
@@ -275,6 +302,35 @@ extern "C" fn fast_reply_receive_long(handle: Handle, info: MessageInfo, running
     let switch = running.kernel.fast_reply_receive_long(handle, info);
     running.go_on_with(switch)
 }
+extern "C" fn reply_receive_across(handle: Handle, info: MessageInfo, running: &mut Running) -> Went {
+    if !info.is_small() {
+        return reply_receive_across_any(handle, info, running);
+    }
+    match running.kernel.reply_receive_across(handle, info) {
+        Err(Missed::TwoGroups) => reply_receive_across_any(handle, info, running),
+        switch => running.go_on_with(switch),
+    }
+}
+#[inline(never)]
+extern "C" fn reply_receive_across_any(handle: Handle, info: MessageInfo, running: &mut Running) -> Went {
+    let switch = running.kernel.reply_receive_across_any(handle, info);
+    running.go_on_with(switch)
+}
+
+/// The current thread's `Send` could not go the short way.
+extern "C" fn send_long_way() -> Return {
+    // SAFETY: called by the stub of system calls, once; what was tried before has come back.
+    let running = unsafe { running() };
+    let after = running.kernel.send_long_way();
+    running.after(after)
+}
+/// The current thread's `ReplyReceive` could not.
+extern "C" fn reply_receive_long_way() -> Return {
+    // SAFETY: as above.
+    let running = unsafe { running() };
+    let after = running.kernel.reply_receive_long_way();
+    running.after(after)
+}
 
 extern "C" fn system_call() -> Return {
     // SAFETY: called by the stub of system calls, once.
@@ -285,11 +341,8 @@ extern "C" fn system_call() -> Return {
 /// Apart, so that a call that does nothing pays for no register that is used here.
 #[inline(never)]
 extern "C" fn other_call(running: &mut Running) -> Return {
-    match running.kernel.syscall() {
-        // It is in its own address space, and where it goes on is where it came from.
-        After::Same => Return::TO_SAME,
-        After::Choose => running.leave(),
-    }
+    let after = running.kernel.syscall();
+    running.after(after)
 }
 
 /// `registers` are those of the current thread, in its context.
@@ -353,6 +406,15 @@ impl Running {
     fn tick(&mut self) {
         self.kernel.tick();
         self.look();
+    }
+
+    #[inline(always)]
+    fn after(&mut self, after: After) -> Return {
+        match after {
+            // It is in its own address space, and where it goes on is where it came from.
+            After::Same => Return::TO_SAME,
+            After::Choose => self.leave(),
+        }
     }
 
     /// Finds out who runs next and prepares the processor for it.

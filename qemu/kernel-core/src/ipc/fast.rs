@@ -8,9 +8,13 @@
 //!
 //! A message of at most 64 bytes stays in the registers: the trap code moves it, this module only says who gets it. A
 //! longer one is copied here, from the frame of one buffer to the frame of the other. Each of the two functions first
-//! asks its questions. The first answer that is not the usual one ends it with `None`, and nothing has changed then, not
-//! even a count: the long way ([`Kernel::syscall`]) finds the call as it was made. After the last question nothing can
-//! fail.
+//! asks its questions. The first answer that is not the usual one ends it with [`Missed`], and nothing has changed then,
+//! not even a count: the long way ([`Kernel::syscall`]) finds the call as it was made. After the last question nothing
+//! can fail.
+//!
+//! Most messages go between parties of one group. If the groups are found to be two, the same is asked once more by a
+//! function that notes the time as well ([`Kernel::send_across`], [`Kernel::reply_receive_across`]), and if that finds
+//! that some group is frozen or throttled, or the message is long, by one that also looks at the other's group.
 //!
 //! Why each thing that the long way does may be left out:
 //!
@@ -19,8 +23,8 @@
 //! | looking whether the object is there, of which kind, and which right is needed | a slot's port is only there if its capability is an endpoint's with that right, and an endpoint is there as long as anybody has a capability of it |
 //! | the list of what went (`Kernel::sweep`) | no capability goes, and every system call leaves the list empty |
 //! | the run queues | one party leaves the processor and the other has it at once: neither is or gets queued |
-//! | looking whether the other's group is frozen or throttled | it is that of the thread which runs; parties of two groups go the long way |
-//! | writing time on accounts | both parties' time goes on the account of one group. Which of the two it was spent in is taken from who runs at the next look, at the next tick at the latest |
+//! | looking whether the other's group is frozen or throttled | it is that of the thread which runs. Of two groups, the other's chain is looked at only if some group of the machine is frozen or throttled, which is counted |
+//! | writing time on accounts | both parties' time goes on the account of one group. Which of the two it was spent in is taken from who runs at the next look, at the next tick at the latest. Between two groups it is noted who has had the processor how long, which is written on accounts at that look ([`crate::sched`]) |
 //! | looking whether the caller still waits | there is one right to answer a call, and it goes with the call; only if the caller ends does it stay, and that is looked at |
 //! | what a thread waits for (`Threads::end_waits`) | who waits in an exchange of messages waits for no channel and no deadline |
 //! | walking through areas and page tables for the buffers | the long way has seen where their bytes are, and no page of any space in which it saw something has moved since ([`mm::Generation`](crate::mm)) |
@@ -32,11 +36,13 @@ mod tests;
 
 use super::CallId;
 use crate::block::{ControlBlock, Stage};
+use crate::group;
 use crate::hw::{Hw, Space};
 use crate::kernel::Kernel;
 use crate::memory::Memory;
+use crate::sched::Holding;
 use crate::thread::Context;
-use bailiwick_abi::{Handle, MessageInfo};
+use bailiwick_abi::{CAPABILITIES_MAX, Handle, MessageInfo};
 
 /// Who runs after a message went the short way.
 #[derive(Debug)]
@@ -62,10 +68,63 @@ struct Beside {
 /// Most messages have nothing of that.
 const NOTHING: Beside = Beside { bytes: 0, room: 0 };
 
+/// Why a message did not go.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Missed {
+    /// So far nothing stands against it, but that the other is of another group.
+    TwoGroups,
+    /// It must go the long way.
+    Otherwise,
+}
+
+/// Of which groups the two may be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Groups {
+    /// Of one.
+    One,
+    /// Of any two, if every group of the machine lets its threads run.
+    AllOfWhichRun,
+    /// Of any two.
+    Any,
+}
+
+impl Groups {
+    /// The question of groups: may the other run, and can the time of the one that is left be noted?
+    #[inline(always)]
+    fn ask(
+        self,
+        holding: &mut Holding<'_>,
+        all: &group::Groups,
+        from: &ControlBlock,
+        to: &ControlBlock,
+    ) -> Result<(), Missed> {
+        match self {
+            Groups::One if to.group == from.group => Ok(()),
+            Groups::AllOfWhichRun if holding.all_may_run(all) && holding.may_owe(from.owed) => Ok(()),
+            Groups::One | Groups::AllOfWhichRun => Err(Missed::TwoGroups),
+            Groups::Any if holding.may_pass_to(all, to.group) && holding.may_owe(from.owed) => Ok(()),
+            Groups::Any => Err(Missed::Otherwise),
+        }
+    }
+    /// Whether the time until now goes on another account than the time from now on.
+    #[inline(always)]
+    fn pay(self) -> bool {
+        self != Groups::One
+    }
+}
+
 /// The room that a message offers for capabilities in what comes back; none if it is not what goes the short way.
+#[inline]
 fn room_in(block: &ControlBlock, info: MessageInfo) -> Option<u32> {
     let fits = info.is_valid() && info.capabilities() == 0 && block.buffer.is_some();
     fits.then(|| info.room() as u32)
+}
+/// The same for a message of at most 64 bytes.
+#[inline]
+fn room_in_small(block: &ControlBlock, info: MessageInfo) -> Option<u32> {
+    let room = info.room();
+    let fits = info.is_small() && room <= CAPABILITIES_MAX && (room == 0 || block.buffer.is_some());
+    fits.then_some(room as u32)
 }
 
 /// The last question: are both buffers where they were? Then the message goes from one to the other.
@@ -83,55 +142,141 @@ fn copy_bytes<H: Hw>(
 
 impl<H: Hw> Kernel<H> {
     /// The current thread sends by `handle`, with its message in the registers: at most 64 bytes, nothing beside them,
-    /// and no room offered for capabilities in the answer. None: the long way.
+    /// and no room offered for capabilities in the answer.
+    ///
+    /// # Errors
+    /// [`Missed`]; nothing has changed then.
     #[inline(always)]
-    pub fn fast_send(&mut self, handle: Handle) -> Option<Switch> {
-        self.hand_to_receiver(handle, NOTHING)
+    pub fn fast_send(&mut self, handle: Handle) -> Result<Switch, Missed> {
+        self.hand_to_receiver(handle, NOTHING, Groups::One)
     }
     /// The same with a message of at most 64 bytes that may offer room.
+    ///
+    /// # Errors
+    /// As [`Kernel::fast_send`].
     #[inline(always)]
-    pub fn fast_send_offering(&mut self, handle: Handle, info: MessageInfo) -> Option<Switch> {
-        let room = room_in(self.threads.block(self.sched.current()?)?, info)?;
-        self.hand_to_receiver(handle, Beside { bytes: 0, room })
+    pub fn fast_send_offering(&mut self, handle: Handle, info: MessageInfo) -> Result<Switch, Missed> {
+        let beside = self.in_registers(info)?;
+        self.hand_to_receiver(handle, beside, Groups::One)
     }
     /// The same with a longer message.
+    ///
+    /// # Errors
+    /// As [`Kernel::fast_send`].
     #[inline(always)]
-    pub fn fast_send_long(&mut self, handle: Handle, info: MessageInfo) -> Option<Switch> {
-        let room = room_in(self.threads.block(self.sched.current()?)?, info)?;
-        self.hand_to_receiver(handle, Beside { bytes: info.length(), room })
+    pub fn fast_send_long(&mut self, handle: Handle, info: MessageInfo) -> Result<Switch, Missed> {
+        let beside = self.in_buffer(info)?;
+        self.hand_to_receiver(handle, beside, Groups::One)
+    }
+    /// As [`Kernel::fast_send_offering`], whatever groups the two are of, if every group of the machine lets its threads
+    /// run.
+    ///
+    /// # Errors
+    /// As [`Kernel::fast_send`].
+    #[inline(always)]
+    pub fn send_across(&mut self, handle: Handle, info: MessageInfo) -> Result<Switch, Missed> {
+        let beside = self.in_registers(info)?;
+        self.hand_to_receiver(handle, beside, Groups::AllOfWhichRun)
+    }
+    /// The same with any of these messages, whatever groups the two are of.
+    ///
+    /// # Errors
+    /// [`Missed::Otherwise`]; nothing has changed then.
+    #[inline(always)]
+    pub fn send_across_any(&mut self, handle: Handle, info: MessageInfo) -> Result<Switch, Missed> {
+        let beside = if info.is_small() { self.in_registers(info)? } else { self.in_buffer(info)? };
+        self.hand_to_receiver(handle, beside, Groups::Any)
     }
 
     /// The current thread answers the message received last and receives by `handle`, with its answer in the
-    /// registers: at most 64 bytes, nothing beside them, and no room offered for capabilities. None: the long way.
+    /// registers: at most 64 bytes, nothing beside them, and no room offered for capabilities.
+    ///
+    /// # Errors
+    /// [`Missed`]; nothing has changed then.
     #[inline(always)]
-    pub fn fast_reply_receive(&mut self, handle: Handle) -> Option<Switch> {
-        self.hand_to_caller(handle, NOTHING)
+    pub fn fast_reply_receive(&mut self, handle: Handle) -> Result<Switch, Missed> {
+        self.hand_to_caller(handle, NOTHING, Groups::One)
     }
     /// The same with an answer of at most 64 bytes that may offer room.
+    ///
+    /// # Errors
+    /// As [`Kernel::fast_reply_receive`].
     #[inline(always)]
-    pub fn fast_reply_receive_offering(&mut self, handle: Handle, info: MessageInfo) -> Option<Switch> {
-        let room = room_in(self.threads.block(self.sched.current()?)?, info)?;
-        self.hand_to_caller(handle, Beside { bytes: 0, room })
+    pub fn fast_reply_receive_offering(
+        &mut self,
+        handle: Handle,
+        info: MessageInfo,
+    ) -> Result<Switch, Missed> {
+        let beside = self.in_registers(info)?;
+        self.hand_to_caller(handle, beside, Groups::One)
     }
     /// The same with a longer answer.
+    ///
+    /// # Errors
+    /// As [`Kernel::fast_reply_receive`].
     #[inline(always)]
-    pub fn fast_reply_receive_long(&mut self, handle: Handle, info: MessageInfo) -> Option<Switch> {
-        let room = room_in(self.threads.block(self.sched.current()?)?, info)?;
-        self.hand_to_caller(handle, Beside { bytes: info.length(), room })
+    pub fn fast_reply_receive_long(&mut self, handle: Handle, info: MessageInfo) -> Result<Switch, Missed> {
+        let beside = self.in_buffer(info)?;
+        self.hand_to_caller(handle, beside, Groups::One)
+    }
+    /// As [`Kernel::fast_reply_receive_offering`], whatever groups the two are of, if every group of the machine lets its
+    /// threads run.
+    ///
+    /// # Errors
+    /// As [`Kernel::fast_reply_receive`].
+    #[inline(always)]
+    pub fn reply_receive_across(&mut self, handle: Handle, info: MessageInfo) -> Result<Switch, Missed> {
+        let beside = self.in_registers(info)?;
+        self.hand_to_caller(handle, beside, Groups::AllOfWhichRun)
+    }
+    /// The same with any of these answers, whatever groups the two are of.
+    ///
+    /// # Errors
+    /// [`Missed::Otherwise`]; nothing has changed then.
+    #[inline(always)]
+    pub fn reply_receive_across_any(&mut self, handle: Handle, info: MessageInfo) -> Result<Switch, Missed> {
+        let beside = if info.is_small() { self.in_registers(info)? } else { self.in_buffer(info)? };
+        self.hand_to_caller(handle, beside, Groups::Any)
     }
 
     #[inline(always)]
-    fn hand_to_receiver(&mut self, handle: Handle, beside: Beside) -> Option<Switch> {
-        let current = self.sched.current_mut()?;
-        let caller = *current;
+    fn in_registers(&self, info: MessageInfo) -> Result<Beside, Missed> {
+        let block = self.sched.current().and_then(|id| self.threads.block(id));
+        let room = block.and_then(|block| room_in_small(block, info));
+        room.map(|room| Beside { bytes: 0, room }).ok_or(Missed::Otherwise)
+    }
+    #[inline(always)]
+    fn in_buffer(&self, info: MessageInfo) -> Result<Beside, Missed> {
+        let block = self.sched.current().and_then(|id| self.threads.block(id));
+        let room = block.and_then(|block| room_in(block, info));
+        room.map(|room| Beside { bytes: info.length(), room }).ok_or(Missed::Otherwise)
+    }
+
+    #[inline(always)]
+    fn hand_to_receiver(&mut self, handle: Handle, beside: Beside, groups: Groups) -> Result<Switch, Missed> {
+        self.pass_to_receiver(handle, beside, groups).unwrap_or(Err(Missed::Otherwise))
+    }
+    /// None is [`Missed::Otherwise`].
+    #[inline(always)]
+    fn pass_to_receiver(
+        &mut self,
+        handle: Handle,
+        beside: Beside,
+        groups: Groups,
+    ) -> Option<Result<Switch, Missed>> {
+        let mut holding = self.sched.holding()?;
+        let caller = holding.thread();
         let blocks = self.threads.blocks_mut();
         let from = blocks.get(caller.0 as usize)?;
         let port = self.caps.port(from.space, handle)?;
         let endpoint = self.ipc.endpoints.get_mut(port.sends?.0)?;
         let receiver = endpoint.receivers.first()?;
         let to = blocks.get(receiver.0 as usize)?;
-        if to.next.is_some() || to.group != from.group {
+        if to.next.is_some() {
             return None;
+        }
+        if let Err(missed) = groups.ask(&mut holding, &self.groups, from, to) {
+            return Some(Err(missed));
         }
         if beside.bytes > 0 {
             copy_bytes(&mut self.mem, from, to, beside.bytes)?;
@@ -141,18 +286,31 @@ impl<H: Hw> Kernel<H> {
         let from = blocks.get_mut(caller.0 as usize)?;
         from.stage = Stage::Awaiting;
         from.room = beside.room;
+        if groups.pay() {
+            from.owed += holding.spend(self.mem.hw.now());
+        }
         let life = from.life;
         let to = blocks.get_mut(receiver.0 as usize)?;
         to.holds = Some(CallId { thread: caller, life });
         to.stage = Stage::Runnable;
-        *current = receiver;
-        Some(Switch { context: to.context, tables: to.tables, badge: port.badge })
+        holding.pass_to(receiver);
+        Some(Ok(Switch { context: to.context, tables: to.tables, badge: port.badge }))
     }
 
     #[inline(always)]
-    fn hand_to_caller(&mut self, handle: Handle, beside: Beside) -> Option<Switch> {
-        let current = self.sched.current_mut()?;
-        let server = *current;
+    fn hand_to_caller(&mut self, handle: Handle, beside: Beside, groups: Groups) -> Result<Switch, Missed> {
+        self.pass_to_caller(handle, beside, groups).unwrap_or(Err(Missed::Otherwise))
+    }
+    /// None is [`Missed::Otherwise`].
+    #[inline(always)]
+    fn pass_to_caller(
+        &mut self,
+        handle: Handle,
+        beside: Beside,
+        groups: Groups,
+    ) -> Option<Result<Switch, Missed>> {
+        let mut holding = self.sched.holding()?;
+        let server = holding.thread();
         let blocks = self.threads.blocks_mut();
         let from = blocks.get(server.0 as usize)?;
         let (id, via) = self.caps.port(from.space, handle)?.receives?;
@@ -168,8 +326,11 @@ impl<H: Hw> Kernel<H> {
         let call = from.holds?;
         let to = blocks.get(call.thread.0 as usize)?;
         // It waits for its answer, since there still is the right to give it, unless it is another thread by now.
-        if to.life != call.life || to.group != from.group {
+        if to.life != call.life {
             return None;
+        }
+        if let Err(missed) = groups.ask(&mut holding, &self.groups, from, to) {
+            return Some(Err(missed));
         }
         if beside.bytes > 0 {
             copy_bytes(&mut self.mem, from, to, beside.bytes)?;
@@ -180,9 +341,12 @@ impl<H: Hw> Kernel<H> {
         from.holds = None;
         from.stage = Stage::Receiving { endpoint: id, via };
         from.room = beside.room;
+        if groups.pay() {
+            from.owed += holding.spend(self.mem.hw.now());
+        }
         let to = blocks.get_mut(call.thread.0 as usize)?;
         to.stage = Stage::Runnable;
-        *current = call.thread;
-        Some(Switch { context: to.context, tables: to.tables, badge: 0 })
+        holding.pass_to(call.thread);
+        Some(Ok(Switch { context: to.context, tables: to.tables, badge: 0 }))
     }
 }

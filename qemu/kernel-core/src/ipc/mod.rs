@@ -31,7 +31,7 @@ mod notification;
 pub(in crate::ipc) mod tests;
 
 pub(crate) use endpoint::Endpoint;
-pub use fast::Switch;
+pub use fast::{Missed, Switch};
 pub(crate) use notification::Notification;
 
 use crate::arena::{Arena, Pool};
@@ -42,6 +42,7 @@ use crate::sched::Scheduler;
 use crate::thread::{Registers, Thread, ThreadId};
 use alloc::vec::Vec;
 use bailiwick_abi::{Error, MESSAGE_MAX};
+use core::num::NonZero;
 
 /// An endpoint, by position.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -55,7 +56,7 @@ pub struct NotificationId(pub u32);
 pub struct CallId {
     pub(crate) thread: ThreadId,
     /// Which of the threads that had this position.
-    pub(crate) life: u64,
+    pub(crate) life: NonZero<u64>,
 }
 
 /// Most endpoints there can be.

@@ -214,7 +214,7 @@ impl ProcSource for View<'_> {
             cpu_max: (quota.map(|q| q.time / 1000), quota.map_or(100_000, |q| q.period / 1000)),
             cpu_weight: 1 + (u64::from(group.limits.weight.max(2)) - 2) * 9999 / 262_142,
             oom_kills: group.usage.oom_kills,
-            frozen: group.freezer == Freezer::Frozen,
+            frozen: group.freezer() == Freezer::Frozen,
         })
     }
     fn group_members(&self, id: GroupId) -> Vec<ProcessId> {

@@ -42,7 +42,7 @@ use alloc::vec::Vec;
 use bailiwick_abi::Error;
 use bailiwick_protocol::error::Errno;
 use bailiwick_protocol::message::Exit;
-use call::{Call, Stop};
+use call::{Call, Outcome, Stop};
 
 /// What a thread of a native process has besides its registers.
 #[derive(Debug)]
@@ -104,11 +104,31 @@ impl<H: Hw> Kernel<H> {
 
 /// Carries out the system call in the registers of `thread`.
 pub(crate) fn syscall<H: Hw>(k: &mut Kernel<H>, thread: ThreadId) -> After {
+    let Some(number) = k.threads.get(thread).map(|thread| thread.registers().rax) else {
+        return After::Choose;
+    };
+    carry_out(k, thread, |call| call.dispatch(number))
+}
+/// The same, whose number is known to be that of `Send`,
+pub(crate) fn send<H: Hw>(k: &mut Kernel<H>, thread: ThreadId) -> After {
+    carry_out(k, thread, |call| call.send())
+}
+/// and of `ReplyReceive`.
+pub(crate) fn reply_receive<H: Hw>(k: &mut Kernel<H>, thread: ThreadId) -> After {
+    carry_out(k, thread, |call| call.reply_receive())
+}
+
+#[inline(always)]
+fn carry_out<H: Hw>(
+    k: &mut Kernel<H>,
+    thread: ThreadId,
+    which: impl FnOnce(&mut Call<'_, H>) -> Outcome,
+) -> After {
     let Some(found) = k.threads.get(thread) else { return After::Choose };
     let ThreadBody::Native(native) = &found.body else { return After::Choose };
     let (process, space, r) = (found.process, native.space, found.registers());
-    let (number, args) = (r.rax, [r.rdi, r.rsi, r.rdx, r.r10, r.r8, r.r9]);
-    let outcome = Call { k, thread, process, space, args }.dispatch(number);
+    let args = [r.rdi, r.rsi, r.rdx, r.r10, r.r8, r.r9];
+    let outcome = which(&mut Call { k, thread, process, space, args });
     match outcome {
         Ok(results) => set(k, thread, 0, Some(results)),
         Err(Stop::Refused(error)) => set(k, thread, u64::from(error.0), None),

@@ -1,7 +1,7 @@
 //! What happens because capabilities went.
 
 use crate::cap::{Gone, Object};
-use crate::group::Legacy;
+use crate::group::{Group, Legacy};
 use crate::hw::Hw;
 use crate::kernel::Kernel;
 use crate::memory::GroupId;
@@ -72,8 +72,8 @@ impl<H: Hw> Kernel<H> {
     /// # Errors
     /// `EBUSY` if something is in it, `ENOENT` if there is no such group, `EPERM` for the root.
     pub fn destroy_group(&mut self, id: GroupId) -> Result<(), Errno> {
-        if self.groups.get(id).is_some_and(|group| group.usage.pids == 0) {
-            // Without processes it has nothing that could run, so it has no claim to its place in the queue.
+        if self.groups.get(id).is_some_and(Group::is_empty) {
+            // It has nothing that could run, so it has no claim to its place in the queue.
             self.sched.forget_group(&mut self.groups, id);
         }
         let Legacy { frames, heir } = self.groups.remove(id)?;

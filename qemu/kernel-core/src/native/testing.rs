@@ -5,6 +5,7 @@
 use super::{NativeProcess, Stage};
 use crate::cap::{Capability, Object, SpaceId};
 use crate::hw::{PAGE, Protection};
+use crate::ipc::Missed;
 use crate::kernel::Kernel;
 use crate::memory::GroupId;
 use crate::mm::{Backing, MapRequest, Place, Role, Sharing};
@@ -135,7 +136,7 @@ impl World {
     pub fn try_short(&mut self, call: Call, handle: u64, info: MessageInfo) -> bool {
         let (handle, plain) = (Handle(handle), info.0 <= SMALL_MAX as u64);
         let Some(from) = self.k.sched.current() else {
-            return self.k.fast_send(handle).or(self.k.fast_reply_receive(handle)).is_some();
+            return self.k.fast_send(handle).or(self.k.fast_reply_receive(handle)).is_ok();
         };
         let switch = match call {
             Call::Send if plain => self.k.fast_send(handle),
@@ -144,9 +145,19 @@ impl World {
             Call::ReplyReceive if plain => self.k.fast_reply_receive(handle),
             Call::ReplyReceive if info.is_small() => self.k.fast_reply_receive_offering(handle, info),
             Call::ReplyReceive => self.k.fast_reply_receive_long(handle, info),
-            _ => None,
+            _ => Err(Missed::Otherwise),
         };
-        let (Some(switch), Some(to)) = (switch, self.k.sched.current()) else { return false };
+        let switch = match (switch, call) {
+            (Err(Missed::TwoGroups), Call::Send) if info.is_small() => self.k.send_across(handle, info),
+            (Err(Missed::TwoGroups), _) if info.is_small() => self.k.reply_receive_across(handle, info),
+            (switch, _) => switch,
+        };
+        let switch = match (switch, call) {
+            (Err(Missed::TwoGroups), Call::Send) => self.k.send_across_any(handle, info),
+            (Err(Missed::TwoGroups), _) => self.k.reply_receive_across_any(handle, info),
+            (switch, _) => switch,
+        };
+        let (Ok(switch), Some(to)) = (switch, self.k.sched.current()) else { return false };
         let context = core::ptr::from_ref(self.k.threads.get(to).unwrap().context.as_ref());
         assert_eq!(switch.context.cast_const(), context, "somebody else's registers");
         let process = self.k.threads.get(to).unwrap().process;

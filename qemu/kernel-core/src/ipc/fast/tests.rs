@@ -1,13 +1,14 @@
 //! The short way does what the long way does, or nothing.
 
 use crate::cap::{Capability, Object};
-use crate::group::Limits;
+use crate::group::{Freezer, Limits};
 use crate::hw::{Hw, PAGE, Page, Protection};
 use crate::ipc::tests::{OK, Pair, back, pair};
 use crate::memory::GroupId;
 use crate::mm::{Access, AddressSpace, Advice, Place};
 use crate::native::testing::{Actor, Came, PAGES};
 use crate::ns::ProcessId;
+use crate::sched::{Quota, Scheduler};
 use crate::testing::Dice;
 use crate::thread::{State, ThreadId};
 use alloc::format;
@@ -88,10 +89,43 @@ impl Pair {
         let other = self.w.thread(self.client.process);
         self.w.enter(other, Call::Send, self.port.0, 0);
     }
-    fn other_group(&mut self, of: Actor) {
-        let group = self.w.k.groups.create(GroupId::ROOT, "other", Limits::default()).unwrap();
+    /// A process is of a group of its own, which is in another.
+    fn other_group(&mut self, of: Actor) -> [GroupId; 2] {
+        let outer = self.w.k.groups.create(GroupId::ROOT, "outer", Limits::default()).unwrap();
+        let group = self.w.k.groups.create(outer, "other", Limits::default()).unwrap();
+        self.w.k.processes.get_mut(of.process).unwrap().group = group;
         self.w.k.threads.block_mut(of.thread).unwrap().group = group;
         self.w.k.threads.get_mut(of.thread).unwrap().group = group;
+        [group, outer]
+    }
+    fn freeze(&mut self, group: GroupId) {
+        self.w.k.set_freezer(group, Freezer::Frozen);
+    }
+    /// A third group is frozen, which is nobody's of the two.
+    fn freeze_another(&mut self) {
+        let another = self.w.k.groups.create(GroupId::ROOT, "another", Limits::default()).unwrap();
+        self.freeze(another);
+    }
+    /// A group has used its quota up.
+    fn throttle(&mut self, of: Actor, group: GroupId) {
+        let runs = self.w.k.sched.current();
+        self.w.run(of.thread);
+        self.w.k.groups.get_mut(group).unwrap().limits.quota = Some(Quota { time: 1000, period: 1 << 40 });
+        self.pass(5000);
+        self.w.k.tick();
+        assert!(!Scheduler::may_run(&self.w.k.groups, group));
+        if let Some(runs) = runs {
+            self.w.run(runs);
+        }
+    }
+    fn pass(&mut self, nanos: u64) {
+        self.w.k.mem.hw.now.0 += nanos;
+    }
+    /// What is on the accounts of all groups and threads after a look at the clock.
+    fn accounts(&mut self) -> [Vec<(u32, u64)>; 2] {
+        self.w.k.tick();
+        let groups = self.w.k.groups.iter().map(|(id, group)| (id.0, group.usage.cpu)).collect();
+        [groups, self.w.k.threads.iter().map(|(id, thread)| (id.0, thread.cpu)).collect()]
     }
     fn ready(&mut self) {
         self.receive(0);
@@ -267,10 +301,29 @@ const EXITS: &Exits = &[
         p.w.enter(other, Call::Receive, p.own.0, 0);
         p.sends(SMALL)
     }),
-    ("a receiver of another group", |p| {
+    ("a receiver of another group that is frozen", |p| {
         p.ready();
-        p.other_group(p.server);
+        let [group, _] = p.other_group(p.server);
+        p.freeze(group);
         p.sends(SMALL)
+    }),
+    ("a receiver of another group in one that is frozen", |p| {
+        p.ready();
+        let [_, outer] = p.other_group(p.server);
+        p.freeze(outer);
+        p.sends(SMALL.with_room(0))
+    }),
+    ("a receiver of another group that has used its time up", |p| {
+        let [_, outer] = p.other_group(p.server);
+        p.throttle(p.server, outer);
+        p.ready();
+        p.sends(SMALL)
+    }),
+    ("a long message to a receiver of another group, and the buffer is another", |p| {
+        p.seen();
+        p.other_group(p.server);
+        assert_eq!(back(p.w.enter(p.client.thread, Call::SetBuffer, PAGES + PAGE as u64, 0)), OK);
+        p.sends(LONG)
     }),
     ("an answer that is long by buffers through which nothing long has come", |p| {
         p.buffers();
@@ -327,9 +380,16 @@ const EXITS: &Exits = &[
         p.w.actor();
         p.answers(SMALL)
     }),
-    ("a caller of another group", |p| {
+    ("a caller of another group that is frozen", |p| {
         p.called();
-        p.other_group(p.client);
+        let [group, _] = p.other_group(p.client);
+        p.freeze(group);
+        p.answers(SMALL)
+    }),
+    ("a caller of another group that has used its time up", |p| {
+        let [group, _] = p.other_group(p.client);
+        p.throttle(p.client, group);
+        p.called();
         p.answers(SMALL)
     }),
 ];
@@ -403,6 +463,91 @@ fn long_messages_go_the_short_way_once_one_has_come_through_both_buffers() {
         }
         assert_eq!(state(&short), state(&long), "{length}");
     }
+}
+
+/// Messages back and forth between two groups, with time passing, are alike both ways: all that can be seen of the
+/// threads at each step, and what everybody has on account in the end.
+fn between_two_groups(info: MessageInfo, prepare: fn(&mut Pair)) {
+    let (mut short, mut long) = (pair(), pair());
+    for p in [&mut short, &mut long] {
+        p.seen();
+        p.other_group(p.client);
+        prepare(p);
+    }
+    for round in 0..5 {
+        for (made, by) in [(short.sends(info), short.client), (short.answers(info), short.server)] {
+            for p in [&mut short, &mut long] {
+                p.fill(by, round);
+                p.w.words(by.thread, [1, 2, 3, 4, 5, 6, 7, 8]);
+                p.w.run(by.thread);
+                p.pass(100 + 10 * u64::from(round) + u64::from(by.thread.0));
+            }
+            assert!(short.try_short(made), "{info:?} {round}");
+            long.go_long(made);
+            assert_eq!(state(&short), state(&long), "{info:?} {round}");
+        }
+    }
+    let accounts = short.accounts();
+    assert_eq!(accounts, long.accounts(), "{info:?}");
+    assert!(accounts[0].iter().any(|(id, cpu)| *id != GroupId::ROOT.0 && *cpu > 500));
+}
+
+#[test]
+fn messages_between_two_groups_go_the_short_way_and_each_pays_for_its_own_time() {
+    for length in [0, 8, 64, 65, 1000, 4096] {
+        for room in [0, 2] {
+            let info = MessageInfo::new(length).with_room(room);
+            between_two_groups(info, |_| ());
+            between_two_groups(info, Pair::freeze_another);
+        }
+    }
+}
+
+#[test]
+fn a_group_that_spends_its_quota_on_messages_is_throttled_at_the_next_tick() {
+    let mut p = pair();
+    p.ready();
+    let [group, _] = p.other_group(p.client);
+    p.w.k.groups.get_mut(group).unwrap().limits.quota = Some(Quota { time: 5000, period: 1 << 40 });
+    for _ in 0..10 {
+        p.w.run(p.client.thread);
+        p.pass(1000);
+        let (sent, answered) = (p.sends(SMALL), p.answers(SMALL));
+        assert!(p.try_short(sent) && p.try_short(answered));
+    }
+    p.w.k.tick();
+    assert!(!Scheduler::may_run(&p.w.k.groups, group), "it has had ten times its time");
+    assert_eq!(p.w.k.groups.get(group).unwrap().usage.cpu, 10_000);
+}
+
+#[test]
+fn any_number_of_threads_can_owe_time_and_it_is_paid_even_by_who_ends_before() {
+    let (mut short, mut long) = (pair(), pair());
+    let mut went = 0;
+    for (at, p) in [&mut short, &mut long].into_iter().enumerate() {
+        p.ready();
+        p.other_group(p.client);
+        let clients: Vec<ThreadId> = (0..40).map(|_| p.w.thread(p.client.process)).collect();
+        for (time, by) in clients.into_iter().enumerate() {
+            p.w.run(by);
+            p.pass(100 + time as u64);
+            let sent = Made { by, ..p.sends(SMALL) };
+            let answered = p.answers(SMALL);
+            for made in [sent, answered] {
+                if at == 0 {
+                    went += usize::from(p.go(made));
+                } else {
+                    p.go_long(made);
+                }
+                p.pass(3);
+            }
+            if time % 3 == 0 {
+                p.w.k.end_thread(by, Exit::Code(0));
+            }
+        }
+    }
+    assert_eq!(short.accounts(), long.accounts());
+    assert!(went > 60, "{went} of 80 went the short way");
 }
 
 #[test]
@@ -524,8 +669,17 @@ fn random_exchanges_come_out_alike_with_and_without_the_short_way() {
         let (mut short, mut long) = (pair(), pair());
         for p in [&mut short, &mut long] {
             p.buffers();
+            if seed % 2 == 0 {
+                p.other_group(p.client);
+            }
+            if seed % 4 == 0 {
+                p.freeze_another();
+            }
         }
         for step in 0..300 {
+            let passed = dice.below(1000);
+            short.pass(passed);
+            long.pass(passed);
             if dice.below(40) == 0 && short.w.k.threads.count() < 6 {
                 let process = if dice.below(3) == 0 { short.server.process } else { short.client.process };
                 let made = [&mut short, &mut long].map(|p| p.w.thread(process));
@@ -571,6 +725,9 @@ fn random_exchanges_come_out_alike_with_and_without_the_short_way() {
             long.go_long(made);
             assert_eq!(state(&short), state(&long), "seed {seed} step {step} {made:?}");
         }
+        // Which of two threads of one group has had the time is not known so well.
+        let [groups, same] = [&mut short, &mut long].map(|p| p.accounts()[0].clone());
+        assert_eq!(groups, same, "seed {seed}");
     }
     assert!(went > 1000 && missed > 1000, "{went} went the short way, {missed} the long one");
 }
