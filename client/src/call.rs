@@ -2,7 +2,7 @@
 
 use bailiwick_protocol::channel::{Channel, ReplyBuffer};
 use bailiwick_protocol::error::ErrorReply;
-use bailiwick_protocol::frame::{FrameBuffer, Tag, decode_reply};
+use bailiwick_protocol::frame::{FrameBuffer, Tag, decode_reply_as};
 use bailiwick_protocol::message::Request;
 use core::fmt;
 use core::sync::atomic::{AtomicU16, Ordering};
@@ -19,6 +19,11 @@ pub enum CallError<E> {
     NoCapability,
 }
 
+impl<E> From<ErrorReply> for CallError<E> {
+    fn from(error: ErrorReply) -> Self {
+        CallError::Reply(error)
+    }
+}
 impl<E: fmt::Display> fmt::Display for CallError<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -33,19 +38,29 @@ impl<E: fmt::Debug + fmt::Display> core::error::Error for CallError<E> {}
 /// Tags need only differ from the one before on the same channel; one counter serves all channels.
 static NEXT_TAG: AtomicU16 = AtomicU16::new(1);
 
-/// Sends `request` and reads the reply's body out of `buffer`.
+/// Sends `request` and reads the reply's body out of `buffer`, which is empty before.
 pub(crate) fn call<'b, C: Channel, T: Deserialize<'b>>(
     channel: &C,
     request: Request<'_>,
     directory: Option<&C::Directory>,
     buffer: &'b mut ReplyBuffer<C>,
 ) -> Result<T, CallError<C::Error>> {
+    let tag = send(channel, &request, directory, buffer)?;
+    decode_reply_as(tag, buffer.frame())
+}
+
+/// What is the same whatever the body: sends `request` and has the reply put into `buffer`. Gives the call's tag.
+fn send<C: Channel>(
+    channel: &C,
+    request: &Request<'_>,
+    directory: Option<&C::Directory>,
+    buffer: &mut ReplyBuffer<C>,
+) -> Result<Tag, CallError<C::Error>> {
     let tag = Tag(NEXT_TAG.fetch_add(1, Ordering::Relaxed));
     let mut room = FrameBuffer::new();
-    let frame = request.encode_in(tag, &mut room).map_err(|e| CallError::Reply(e.into()))?;
-    buffer.clear();
-    channel.call(frame, directory, buffer).map_err(CallError::Channel)?;
-    decode_reply(tag, buffer.frame()).map_err(CallError::Reply)
+    request.encode_in(tag, &mut room).map_err(|e| CallError::Reply(e.into()))?;
+    channel.call(&room, directory, buffer).map_err(CallError::Channel)?;
+    Ok(tag)
 }
 
 /// As [`call`], for operations that only say "done".

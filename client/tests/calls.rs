@@ -4,7 +4,7 @@
 use bailiwick_client::{CallError, Container, Factory};
 use bailiwick_protocol::channel::{Channel, ReplyBuffer};
 use bailiwick_protocol::error::{ErrorReply, FrameError, Refusal, RefusalCode};
-use bailiwick_protocol::frame::Tag;
+use bailiwick_protocol::frame::{FrameBuffer, Tag};
 use bailiwick_protocol::message::{Exit, Reply, Request, Stdio};
 use bailiwick_protocol::op::Op;
 use std::cell::{Cell, RefCell};
@@ -53,7 +53,7 @@ impl Channel for Scripted {
 
     fn call(
         &self,
-        frame: &[u8],
+        frame: &FrameBuffer,
         directory: Option<&()>,
         reply: &mut ReplyBuffer<Self>,
     ) -> Result<(), &'static str> {
@@ -69,7 +69,7 @@ impl Channel for Scripted {
         };
         encoded.unwrap();
         if matches!(answer, Answer::Cut) {
-            reply.frame_mut().truncate(3);
+            reply.set_frame(&[0; 3]);
         }
         if matches!(answer, Answer::Capability) {
             assert!(reply.push(self.another()).is_ok());

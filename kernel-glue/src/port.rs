@@ -3,6 +3,7 @@
 //! The server itself never waits for a message: whoever owns the transport hands it one [`Delivery`] at a time
 //! and lends it a [`Port`] to answer on. So the server is a deterministic function of what it is given.
 
+use bailiwick_protocol::frame::FrameBuffer;
 use bailiwick_protocol::id::Badge;
 
 /// The right to answer one call, once. Chosen by the transport, never seen by a client.
@@ -26,8 +27,9 @@ pub struct Delivery<'a, D> {
 
 /// Where answers go. No method fails or blocks: a caller that has gone is no concern of the server.
 pub trait Port {
-    /// Sends the one reply to a call. With `mint`, a new capability with that badge travels beside it.
-    fn reply(&mut self, token: ReplyToken, frame: &[u8], mint: Option<Badge>);
+    /// Sends the one reply to a call. With `mint`, a new capability with that badge travels beside it. `write` puts the
+    /// frame where this transport sends it from, so that nobody has to copy it there; it is called once at most.
+    fn reply(&mut self, token: ReplyToken, mint: Option<Badge>, write: impl FnOnce(&mut FrameBuffer));
     /// Makes every capability with this badge dead, wherever it is, queued calls on it included.
     fn revoke(&mut self, badge: Badge);
 }

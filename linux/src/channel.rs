@@ -3,7 +3,7 @@
 use crate::wire::{self, Room, Streams};
 use bailiwick_kernel_glue::linux::Directory;
 use bailiwick_protocol::channel::{Channel, ReplyBuffer};
-use bailiwick_protocol::frame::FRAME_MAX;
+use bailiwick_protocol::frame::{FRAME_MAX, FrameBuffer};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::fmt;
 use std::io;
@@ -69,7 +69,7 @@ impl Channel for SocketChannel {
 
     fn call(
         &self,
-        frame: &[u8],
+        frame: &FrameBuffer,
         directory: Option<&Directory>,
         reply: &mut ReplyBuffer<Self>,
     ) -> Result<(), ChannelError> {

@@ -12,19 +12,18 @@ pub struct ReplyBuffer<C> {
 impl<C> Default for ReplyBuffer<C> {
     #[inline]
     fn default() -> Self {
-        // Collected, not `FrameBuffer::new()`: with that the whole value is a constant to the compiler, which copies all
-        // 4 KiB of it.
-        let frame = core::iter::empty().collect();
-        ReplyBuffer { frame, capabilities: heapless::Vec::new() }
+        ReplyBuffer { frame: FrameBuffer::new(), capabilities: heapless::Vec::new() }
     }
 }
 
 impl<C> ReplyBuffer<C> {
     /// The reply's frame.
+    #[inline]
     pub fn frame(&self) -> &[u8] {
         &self.frame
     }
     /// Where a channel puts the frame.
+    #[inline]
     pub fn frame_mut(&mut self) -> &mut FrameBuffer {
         &mut self.frame
     }
@@ -64,7 +63,7 @@ pub trait Channel: Sized {
     /// The call may or may not have been carried out; no reply will come.
     fn call(
         &self,
-        frame: &[u8],
+        frame: &FrameBuffer,
         directory: Option<&Self::Directory>,
         reply: &mut ReplyBuffer<Self>,
     ) -> Result<(), Self::Error>;

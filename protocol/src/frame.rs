@@ -5,12 +5,15 @@
 //! reply:    status u16 little-endian │ tag u16 little-endian │ postcard body of the reply or the error
 //! ```
 //!
-//! `status` is 0 for success, else the layer of the error: 1 [`FrameError`], 2 [`Refusal`], 3 [`KernelFault`].
+//! `status` is 0 for success, else the layer of the error: 1 [`FrameError`], 2 [`Refusal`](crate::error::Refusal), 3
+//! [`KernelFault`](crate::error::KernelFault).
 //! `tag` is the caller's: the reply repeats it, so that a transport that mixes up replies is noticed.
 
-use crate::error::{ErrorReply, FrameError, KernelFault, Refusal};
+pub use crate::buffer::FrameBuffer;
+use crate::error::{ErrorReply, FrameError};
 use crate::message::{Reply, Request};
 use crate::op::Op;
+use postcard::Deserializer;
 use postcard::ser_flavors::{Flavor, Slice};
 use serde::{Deserialize, Serialize};
 
@@ -22,10 +25,6 @@ pub const HEADER: usize = 4;
 pub const SMALL_FRAME: usize = 64;
 /// Most capabilities beside one frame.
 pub const CAPABILITIES_MAX: usize = 4;
-
-/// Room for a frame. What a frame does not fill is never written to: most are shorter than a hundredth of it, and
-/// clearing the rest would cost more than all else there is to do for a request.
-pub type FrameBuffer = heapless::Vec<u8, FRAME_MAX>;
 
 /// The caller's number for a call, repeated in the reply.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -53,18 +52,35 @@ fn split(frame: &[u8]) -> Result<(u16, Tag, &[u8]), FrameError> {
     }
 }
 
-/// Decodes a whole body: nothing may be left over.
-fn body<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, FrameError> {
-    match postcard::take_from_bytes(bytes) {
-        Ok((value, [])) => Ok(value),
-        Ok(_) => Err(FrameError::TrailingBytes),
-        Err(postcard::Error::DeserializeUnexpectedEnd) => Err(FrameError::Truncated),
-        Err(_) => Err(FrameError::Malformed),
+/// Decodes a whole body: nothing may be left over. `error` makes the caller's error, so that the value is not moved from
+/// one result to the next: it may be large.
+#[inline]
+fn body<'a, T: Deserialize<'a>, E>(bytes: &'a [u8], error: impl Fn(FrameError) -> E) -> Result<T, E> {
+    let mut reader = Deserializer::from_bytes(bytes);
+    match T::deserialize(&mut reader) {
+        Ok(value) => match reader.finalize() {
+            Ok([]) => Ok(value),
+            Ok(_) => Err(error(FrameError::TrailingBytes)),
+            Err(reason) => Err(error(frame_error(reason))),
+        },
+        Err(reason) => Err(error(frame_error(reason))),
     }
 }
 
-fn empty<T>(bytes: &[u8], value: T) -> Result<T, FrameError> {
-    if bytes.is_empty() { Ok(value) } else { Err(FrameError::TrailingBytes) }
+/// The same as a part of what `decode` gives. Each request is put together where it is to be: it may be large.
+fn whole<'a, T: Deserialize<'a>>(
+    tag: Tag,
+    bytes: &'a [u8],
+    request: impl FnOnce(T) -> Request<'a>,
+) -> Result<(Tag, Request<'a>), FrameError> {
+    body(bytes, |error| error).map(|value| (tag, request(value)))
+}
+
+fn frame_error(reason: postcard::Error) -> FrameError {
+    match reason {
+        postcard::Error::DeserializeUnexpectedEnd => FrameError::Truncated,
+        _ => FrameError::Malformed,
+    }
 }
 
 /// Where a frame is written.
@@ -101,8 +117,9 @@ impl Sink for Bytes<'_> {
 
 impl Sink for FrameBuffer {
     fn put<T: Serialize>(&mut self, first: u16, tag: Tag, value: &T) -> Result<(), FrameError> {
-        self.clear();
-        self.extend_from_slice(&header(first, tag)).map_err(|_| FrameError::TooLarge)?;
+        let mut block = [0; SMALL_FRAME];
+        block[..HEADER].copy_from_slice(&header(first, tag));
+        self.set_small(block, HEADER);
         postcard::serialize_with_flavor(value, Tail(self)).map_err(|_| FrameError::TooLarge)
     }
 }
@@ -112,11 +129,17 @@ struct Tail<'b>(&'b mut FrameBuffer);
 
 impl Flavor for Tail<'_> {
     type Output = ();
+    #[inline(always)]
     fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
         self.0.push(byte).map_err(|_| postcard::Error::SerializeBufferFull)
     }
+    #[inline(always)]
     fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
-        self.0.extend_from_slice(bytes).map_err(|_| postcard::Error::SerializeBufferFull)
+        match bytes {
+            // As most numbers are.
+            [byte] => self.try_push(*byte),
+            _ => self.0.extend_from_slice(bytes).map_err(|_| postcard::Error::SerializeBufferFull),
+        }
     }
     fn finalize(self) -> postcard::Result<()> {
         Ok(())
@@ -140,6 +163,7 @@ macro_rules! encode {
         ///
         /// # Errors
         #[doc = $too_large]
+        #[inline]
         pub fn encode_in<'o>(&self, tag: Tag, buffer: &'o mut FrameBuffer) -> Result<&'o [u8], FrameError> {
             self.put_in(tag, buffer)?;
             Ok(buffer)
@@ -234,42 +258,41 @@ impl Request<'_> {
     pub fn decode(frame: &[u8]) -> Result<(Tag, Request<'_>), FrameError> {
         let (number, tag, bytes) = split(frame)?;
         let op = Op::from_number(number).ok_or(FrameError::UnknownOp)?;
-        let request = match op {
-            Op::Hello => Request::Hello(body(bytes)?),
-            Op::Describe => empty(bytes, Request::Describe)?,
-            Op::Derive => Request::Derive(body(bytes)?),
-            Op::Revoke => empty(bytes, Request::Revoke)?,
-            Op::Drop => empty(bytes, Request::Drop)?,
-            Op::Sync => empty(bytes, Request::Sync)?,
-            Op::RevokeOne => Request::RevokeOne(body(bytes)?),
-            Op::Create => Request::Create(body(bytes)?),
-            Op::List => Request::List(body(bytes)?),
-            Op::Lookup => Request::Lookup(body(bytes)?),
-            Op::Plan => Request::Plan(body(bytes)?),
-            Op::Delegate => Request::Delegate(body(bytes)?),
-            Op::Usage => empty(bytes, Request::Usage)?,
-            Op::Limits => empty(bytes, Request::Limits)?,
-            Op::State => empty(bytes, Request::State)?,
-            Op::Annotation => Request::Annotation(body(bytes)?),
-            Op::Start => empty(bytes, Request::Start)?,
-            Op::Signal => Request::Signal(body(bytes)?),
-            Op::Pause => empty(bytes, Request::Pause)?,
-            Op::Resume => empty(bytes, Request::Resume)?,
-            Op::Exec => Request::Exec(body(bytes)?),
-            Op::Wait => empty(bytes, Request::Wait)?,
-            Op::Logs => Request::Logs(body(bytes)?),
-            Op::Statistics => empty(bytes, Request::Statistics)?,
-            Op::Processes => Request::Processes(body(bytes)?),
-            Op::Delete => Request::Delete(body(bytes)?),
-            Op::PivotRoot => empty(bytes, Request::PivotRoot)?,
-            Op::Update => Request::Update(body(bytes)?),
-            Op::Events => Request::Events(body(bytes)?),
-            Op::Grant => Request::Grant(body(bytes)?),
-            Op::Take => Request::Take(body(bytes)?),
-            Op::Attach => Request::Attach(body(bytes)?),
-            Op::Input => Request::Input(body(bytes)?),
-        };
-        Ok((tag, request))
+        match op {
+            Op::Hello => whole(tag, bytes, Request::Hello),
+            Op::Describe => whole(tag, bytes, |()| Request::Describe),
+            Op::Derive => whole(tag, bytes, Request::Derive),
+            Op::Revoke => whole(tag, bytes, |()| Request::Revoke),
+            Op::Drop => whole(tag, bytes, |()| Request::Drop),
+            Op::Sync => whole(tag, bytes, |()| Request::Sync),
+            Op::RevokeOne => whole(tag, bytes, Request::RevokeOne),
+            Op::Create => whole(tag, bytes, Request::Create),
+            Op::List => whole(tag, bytes, Request::List),
+            Op::Lookup => whole(tag, bytes, Request::Lookup),
+            Op::Plan => whole(tag, bytes, Request::Plan),
+            Op::Delegate => whole(tag, bytes, Request::Delegate),
+            Op::Usage => whole(tag, bytes, |()| Request::Usage),
+            Op::Limits => whole(tag, bytes, |()| Request::Limits),
+            Op::State => whole(tag, bytes, |()| Request::State),
+            Op::Annotation => whole(tag, bytes, Request::Annotation),
+            Op::Start => whole(tag, bytes, |()| Request::Start),
+            Op::Signal => whole(tag, bytes, Request::Signal),
+            Op::Pause => whole(tag, bytes, |()| Request::Pause),
+            Op::Resume => whole(tag, bytes, |()| Request::Resume),
+            Op::Exec => whole(tag, bytes, Request::Exec),
+            Op::Wait => whole(tag, bytes, |()| Request::Wait),
+            Op::Logs => whole(tag, bytes, Request::Logs),
+            Op::Statistics => whole(tag, bytes, |()| Request::Statistics),
+            Op::Processes => whole(tag, bytes, Request::Processes),
+            Op::Delete => whole(tag, bytes, Request::Delete),
+            Op::PivotRoot => whole(tag, bytes, |()| Request::PivotRoot),
+            Op::Update => whole(tag, bytes, Request::Update),
+            Op::Events => whole(tag, bytes, Request::Events),
+            Op::Grant => whole(tag, bytes, Request::Grant),
+            Op::Take => whole(tag, bytes, Request::Take),
+            Op::Attach => whole(tag, bytes, Request::Attach),
+            Op::Input => whole(tag, bytes, Request::Input),
+        }
     }
 }
 
@@ -319,18 +342,46 @@ impl ErrorReply {
 /// # Errors
 /// The error in the reply, or the [`FrameError`] met while reading it; [`FrameError::WrongTag`] if it answers
 /// another call.
+#[inline]
 pub fn decode_reply<'a, T: Deserialize<'a>>(expected: Tag, frame: &'a [u8]) -> Result<T, ErrorReply> {
-    let (status, tag, bytes) = split(frame)?;
-    if tag != expected {
-        return Err(FrameError::WrongTag.into());
+    decode_reply_as(expected, frame)
+}
+
+/// As [`decode_reply`], with an error of the caller's.
+///
+/// # Errors
+/// As [`decode_reply`].
+#[inline]
+pub fn decode_reply_as<'a, T: Deserialize<'a>, E: From<ErrorReply>>(
+    expected: Tag,
+    frame: &'a [u8],
+) -> Result<T, E> {
+    match success(expected, frame) {
+        Ok(bytes) => body(bytes, |error| E::from(error.into())),
+        Err(error) => Err(error.into()),
     }
-    match status {
-        STATUS_OK => Ok(body(bytes)?),
-        STATUS_FRAME => Err(body::<FrameError>(bytes)?.into()),
-        STATUS_REFUSAL => Err(body::<Refusal>(bytes)?.into()),
-        STATUS_KERNEL => Err(body::<KernelFault>(bytes)?.into()),
+}
+
+/// The body of a reply that is none of an error.
+#[inline]
+fn success(expected: Tag, frame: &[u8]) -> Result<&[u8], ErrorReply> {
+    match split(frame)? {
+        (_, tag, _) if tag != expected => Err(FrameError::WrongTag.into()),
+        (STATUS_OK, _, bytes) => Ok(bytes),
+        (status, _, bytes) => Err(error(status, bytes)),
+    }
+}
+
+/// The error in a reply.
+#[cold]
+fn error(status: u16, bytes: &[u8]) -> ErrorReply {
+    let error = match status {
+        STATUS_FRAME => body(bytes, ErrorReply::Frame).map(ErrorReply::Frame),
+        STATUS_REFUSAL => body(bytes, ErrorReply::Frame).map(ErrorReply::Refusal),
+        STATUS_KERNEL => body(bytes, ErrorReply::Frame).map(ErrorReply::Kernel),
         _ => Err(FrameError::Malformed.into()),
-    }
+    };
+    error.unwrap_or_else(|error| error)
 }
 
 /// A number that differs between builds whose messages differ: FNV-1a over the operations table.

@@ -21,6 +21,7 @@
 #[cfg(test)]
 extern crate std;
 
+pub mod buffer;
 pub mod channel;
 pub mod error;
 pub mod frame;

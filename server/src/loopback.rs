@@ -6,11 +6,11 @@
 
 use crate::manager::{Leftover, Limits, Manager};
 use crate::policy::Policy;
-use alloc::collections::BTreeMap;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use bailiwick_kernel_glue::{Delivery, KernelGlue, Port, ReplyToken};
 use bailiwick_protocol::channel::{Channel, ReplyBuffer};
+use bailiwick_protocol::frame::FrameBuffer;
 use bailiwick_protocol::id::Badge;
 use bailiwick_protocol::message::Waiting;
 use core::cell::{RefCell, RefMut};
@@ -30,21 +30,33 @@ struct Shared<G> {
     next_token: u64,
 }
 
+/// Where replies go. One to a call that was given up is dropped.
 #[derive(Debug)]
-struct Answered {
-    frame: Vec<u8>,
+struct Inbox {
+    /// The call that is being made; it has no reply yet.
+    open: Option<ReplyToken>,
+    /// The reply that came last.
+    frame: FrameBuffer,
     mint: Option<Badge>,
+    /// Badges of capabilities that came with replies which were dropped.
+    unheld: Vec<Badge>,
 }
 
-/// Replies that came, until their callers take them.
-#[derive(Debug, Default)]
-struct Inbox {
-    answers: BTreeMap<ReplyToken, Answered>,
+impl Inbox {
+    fn new() -> Self {
+        Inbox { open: None, frame: FrameBuffer::new(), mint: None, unheld: Vec::new() }
+    }
 }
 
 impl Port for Inbox {
-    fn reply(&mut self, token: ReplyToken, frame: &[u8], mint: Option<Badge>) {
-        self.answers.insert(token, Answered { frame: frame.to_vec(), mint });
+    fn reply(&mut self, token: ReplyToken, mint: Option<Badge>, write: impl FnOnce(&mut FrameBuffer)) {
+        if self.open == Some(token) {
+            self.open = None;
+            self.mint = mint;
+            write(&mut self.frame);
+        } else {
+            self.unheld.extend(mint);
+        }
     }
     // The manager knows a dead badge when it sees one; there is no queue here to be emptied.
     fn revoke(&mut self, _: Badge) {}
@@ -78,27 +90,30 @@ impl<G: KernelGlue> Shared<G> {
 
     /// Nobody else is kept waiting here, so no work is left over.
     fn finish(&mut self) {
+        while let Some(badge) = self.inbox.unheld.pop() {
+            self.manager.closed(&mut self.glue, &mut self.inbox, badge);
+        }
         while self.manager.sweep(&mut self.glue, &mut self.inbox) == Leftover::Some {}
     }
 
+    /// Makes a call; its reply is in the inbox then.
     fn call(
         &mut self,
         badge: Badge,
         frame: &[u8],
         directory: Option<G::Directory>,
-    ) -> Result<Answered, LoopbackError> {
+    ) -> Result<(), LoopbackError> {
         let token = ReplyToken(self.next_token);
         self.next_token += 1;
         let capabilities = usize::from(directory.is_some());
         let delivery = Delivery { badge, frame, directory, capabilities, token };
+        self.inbox.open = Some(token);
         self.manager.deliver(&mut self.glue, &mut self.inbox, delivery);
         self.finish();
-        loop {
-            if let Some(answered) = self.inbox.answers.remove(&token) {
-                return Ok(answered);
-            }
+        while self.inbox.open.is_some() {
             self.event(Waiting::Yes).ok_or(LoopbackError::NeverComes)?;
         }
+        Ok(())
     }
 }
 
@@ -106,7 +121,7 @@ impl<G: KernelGlue> Loopback<G> {
     /// A manager over this kernel, and the channel of its root factory.
     pub fn new(glue: G, limits: Limits, policy: Policy) -> (Self, LoopbackChannel<G>) {
         let (manager, badge) = Manager::new(limits, policy);
-        let shared = Shared { manager, glue, inbox: Inbox::default(), next_token: 0 };
+        let shared = Shared { manager, glue, inbox: Inbox::new(), next_token: 0 };
         let shared = Rc::new(RefCell::new(shared));
         (Loopback { shared: shared.clone() }, LoopbackChannel { shared, badge })
     }
@@ -163,15 +178,14 @@ where
 
     fn call(
         &self,
-        frame: &[u8],
+        frame: &FrameBuffer,
         directory: Option<&G::Directory>,
         reply: &mut ReplyBuffer<Self>,
     ) -> Result<(), LoopbackError> {
         let mut shared = self.shared.try_borrow_mut().map_err(|_| LoopbackError::Nested)?;
-        let answered = shared.call(self.badge, frame, directory.cloned())?;
-        drop(shared);
-        reply.set_frame(&answered.frame);
-        if let Some(badge) = answered.mint {
+        shared.call(self.badge, frame, directory.cloned())?;
+        reply.set_frame(&shared.inbox.frame);
+        if let Some(badge) = shared.inbox.mint {
             // One that finds no room is dropped here, and given up with that.
             let _ = reply.push(LoopbackChannel { shared: self.shared.clone(), badge });
         }

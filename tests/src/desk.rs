@@ -6,7 +6,7 @@
 use bailiwick_kernel_glue::model::{Directory, Model};
 use bailiwick_kernel_glue::{Delivery, KernelGlue, Port, ReplyToken};
 use bailiwick_protocol::error::ErrorReply;
-use bailiwick_protocol::frame::{FRAME_MAX, Tag, decode_reply, tag_of};
+use bailiwick_protocol::frame::{FRAME_MAX, FrameBuffer, Tag, decode_reply, tag_of};
 use bailiwick_protocol::id::Badge;
 use bailiwick_protocol::message::{Request, Waiting};
 use bailiwick_protocol::quota::Quota;
@@ -72,8 +72,10 @@ pub struct Record {
 }
 
 impl Port for Record {
-    fn reply(&mut self, token: ReplyToken, frame: &[u8], mint: Option<Badge>) {
-        self.answers.entry(token).or_default().push(Answer { frame: frame.to_vec(), mint });
+    fn reply(&mut self, token: ReplyToken, mint: Option<Badge>, write: impl FnOnce(&mut FrameBuffer)) {
+        let mut room = FrameBuffer::new();
+        write(&mut room);
+        self.answers.entry(token).or_default().push(Answer { frame: room.to_vec(), mint });
     }
     fn revoke(&mut self, badge: Badge) {
         self.revoked.insert(badge);

@@ -54,9 +54,8 @@ struct Last {
 }
 
 impl Port for Last {
-    fn reply(&mut self, _: ReplyToken, frame: &[u8], _: Option<Badge>) {
-        self.frame.clear();
-        self.frame.extend_from_slice(frame).unwrap();
+    fn reply(&mut self, _: ReplyToken, _: Option<Badge>, write: impl FnOnce(&mut FrameBuffer)) {
+        write(&mut self.frame);
         self.answers += 1;
     }
     fn revoke(&mut self, _: Badge) {}

@@ -6,6 +6,7 @@ use bailiwick_client::{CallError, Container, Factory};
 use bailiwick_kernel_glue::model::{Directory, Model};
 use bailiwick_protocol::channel::{Channel, ReplyBuffer};
 use bailiwick_protocol::error::{ErrorReply, FrameError, RefusalCode};
+use bailiwick_protocol::frame::FrameBuffer;
 use bailiwick_protocol::message::*;
 use bailiwick_protocol::op::ObjectKind;
 use bailiwick_protocol::rights::Rights;
@@ -77,8 +78,9 @@ impl std::fmt::Display for Lost {
 
 impl Lossy {
     fn carry(&self, frame: &[u8], directory: Option<&Directory>) -> Result<Parcel, Lost> {
-        let mut reply = ReplyBuffer::default();
-        self.inner.call(frame, directory, &mut reply).map_err(|_| Lost)?;
+        let (mut room, mut reply) = (FrameBuffer::new(), ReplyBuffer::default());
+        room.extend_from_slice(frame).map_err(|_| Lost)?;
+        self.inner.call(&room, directory, &mut reply).map_err(|_| Lost)?;
         let capabilities = std::iter::from_fn(|| reply.take()).collect();
         Ok(Parcel { frame: reply.frame().to_vec(), capabilities })
     }
@@ -97,7 +99,7 @@ impl Channel for Lossy {
 
     fn call(
         &self,
-        frame: &[u8],
+        frame: &FrameBuffer,
         directory: Option<&Directory>,
         reply: &mut ReplyBuffer<Self>,
     ) -> Result<(), Lost> {

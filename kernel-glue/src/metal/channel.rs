@@ -1,6 +1,6 @@
 //! The client's side: a capability on an endpoint as a [`Channel`].
 
-use super::messages::Messages;
+use super::messages::{Message, Messages};
 use super::sys;
 use bailiwick_abi::{Call, CapabilityWord, Error, Handle, Kind, Rights, Transfer};
 use bailiwick_protocol::channel::{Channel, ReplyBuffer};
@@ -53,9 +53,10 @@ impl Channel for EndpointChannel {
     type Directory = Directory;
     type Error = Error;
 
+    #[inline]
     fn call(
         &self,
-        frame: &[u8],
+        frame: &FrameBuffer,
         directory: Option<&Directory>,
         reply: &mut ReplyBuffer<Self>,
     ) -> Result<(), Error> {
@@ -63,7 +64,18 @@ impl Channel for EndpointChannel {
         let word = directory.map(|directory| CapabilityWord::new(directory.0, rights, Transfer::Copy));
         let room = reply.frame_mut();
         let message = self.messages.exchange(Call::Send, self.handle, frame, word.as_slice(), room)?;
-        for (handle, kind) in message.capabilities {
+        if message.info.capabilities() > 0 {
+            self.take(&message, reply);
+        }
+        Ok(())
+    }
+}
+
+impl EndpointChannel {
+    /// Puts what came beside an answer with it.
+    #[cold]
+    fn take(&self, message: &Message, reply: &mut ReplyBuffer<Self>) {
+        for (handle, kind) in self.messages.capabilities(message) {
             if kind == Some(Kind::Endpoint) {
                 // One that finds no room is dropped here, and given up with that.
                 let _ = reply.push(EndpointChannel::new(self.messages.clone(), handle));
@@ -71,17 +83,15 @@ impl Channel for EndpointChannel {
                 sys::delete(handle);
             }
         }
-        Ok(())
     }
 }
 
 impl Drop for EndpointChannel {
     fn drop(&mut self) {
-        let mut frame = [0; 16];
-        let mut room = FrameBuffer::new();
-        if let Ok(frame) = Request::Drop.encode(Tag(0), &mut frame) {
+        let (mut frame, mut room) = (FrameBuffer::new(), FrameBuffer::new());
+        if Request::Drop.encode_in(Tag(0), &mut frame).is_ok() {
             // It may have been revoked, or the manager be gone: then there is nothing to give up.
-            let _ = self.messages.exchange(Call::Send, self.handle, frame, &[], &mut room);
+            let _ = self.messages.exchange(Call::Send, self.handle, &frame, &[], &mut room);
         }
         sys::delete(self.handle);
     }

@@ -6,7 +6,7 @@ use super::sys;
 use crate::port::{Delivery, Port, ReplyToken};
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
-use bailiwick_abi::{Call, CapabilityWord, Error, Handle, Kind, Rights, SMALL_MAX, Transfer};
+use bailiwick_abi::{Call, CapabilityWord, Error, Handle, Kind, Rights, Transfer};
 use bailiwick_protocol::frame::FrameBuffer;
 use bailiwick_protocol::id::Badge;
 
@@ -24,9 +24,11 @@ pub struct Endpoint {
 pub struct EndpointPort {
     endpoint: Handle,
     messages: Messages,
-    current: Option<ReplyToken>,
-    /// The answer to the call received last: it goes with the next receive, in one system call.
-    answer: Option<Answer>,
+    current: Current,
+    /// The answer to the call received last, if there is one: it goes with the next receive, in one system call.
+    answer: FrameBuffer,
+    /// Where every other answer is written.
+    room: FrameBuffer,
     next: u64,
     parked: BTreeMap<ReplyToken, Handle>,
     /// Badges that were to be minted for an answer that could not be given: nobody ever held them.
@@ -42,8 +44,16 @@ pub enum GoneOf {
     All,
 }
 
-/// An answer that fits the registers.
-type Answer = heapless::Vec<u8, SMALL_MAX>;
+/// Where the call received last is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Current {
+    /// It was answered or parked, or there is none.
+    None,
+    /// It is to be answered.
+    Open(ReplyToken),
+    /// Its answer is written and was not sent yet.
+    Answered,
+}
 
 /// What arrived at the endpoint.
 #[derive(Debug)]
@@ -73,8 +83,9 @@ impl Endpoint {
         let port = EndpointPort {
             endpoint: handle,
             messages: messages.clone(),
-            current: None,
-            answer: None,
+            current: Current::None,
+            answer: FrameBuffer::new(),
+            room: FrameBuffer::new(),
             next: 1,
             parked: BTreeMap::new(),
             unheld: Vec::new(),
@@ -93,22 +104,17 @@ impl Endpoint {
     ///
     /// # Errors
     /// The kernel's reason; nobody can call any more if it is `PEER_GONE`.
+    #[inline]
     pub fn receive(&mut self, port: &mut EndpointPort) -> Result<Arrival<'_>, Error> {
-        let message = self.next(port.answer.take().as_deref())?;
+        let message = self.next(port)?;
         if message.info.is_event() {
             return Ok(Arrival::Event);
         }
         let token = ReplyToken(port.next);
         port.next += 1;
-        port.current = Some(token);
-        let capabilities = message.capabilities.len();
-        let mut directory = None;
-        for (handle, kind) in message.capabilities {
-            match kind {
-                Some(Kind::Directory) if directory.is_none() => directory = Some(Directory::new(handle)),
-                _ => sys::delete(handle),
-            }
-        }
+        port.current = Current::Open(token);
+        let capabilities = message.info.capabilities();
+        let directory = if capabilities > 0 { self.take_directory(&message) } else { None };
         if message.word == 0 {
             return Ok(Arrival::Unbadged(token));
         }
@@ -119,22 +125,49 @@ impl Endpoint {
 
 impl Endpoint {
     /// Sends the answer to the call received last, if there is one, and waits.
-    fn next(&mut self, answer: Option<&[u8]>) -> Result<Message, Error> {
-        if let Some(answer) = answer {
-            // It is the caller's that is refused, if it is: then the caller is told that there is no answer.
-            let call = Call::ReplyReceive;
-            if let Ok(message) = self.messages.exchange(call, self.handle, answer, &[], &mut self.room) {
-                return Ok(message);
+    #[inline]
+    fn next(&mut self, port: &mut EndpointPort) -> Result<Message, Error> {
+        let current = core::mem::replace(&mut port.current, Current::None);
+        let mut call = if current == Current::Answered { Call::ReplyReceive } else { Call::Receive };
+        loop {
+            if call == Call::Receive {
+                port.answer.clear();
+            }
+            let came = self.messages.exchange(call, self.handle, &port.answer, &[], &mut self.room);
+            match came {
+                // It is the caller's that is refused, if it is: then the caller is told that there is no answer.
+                Err(_) if call == Call::ReplyReceive => call = Call::Receive,
+                came => return came,
             }
         }
-        self.messages.exchange(Call::Receive, self.handle, &[], &[], &mut self.room)
+    }
+
+    /// The first directory that came beside a message. All else is given up.
+    #[cold]
+    fn take_directory(&self, message: &Message) -> Option<Directory> {
+        let mut directory = None;
+        for (handle, kind) in self.messages.capabilities(message) {
+            match kind {
+                Some(Kind::Directory) if directory.is_none() => directory = Some(Directory::new(handle)),
+                _ => sys::delete(handle),
+            }
+        }
+        directory
     }
 }
 
 impl EndpointPort {
     /// Keeps the right to answer the call received last, if it is not answered yet.
+    #[inline]
     pub fn park(&mut self) {
-        let Some(token) = self.current.take() else { return };
+        if let Current::Open(token) = self.current {
+            self.park_as(token);
+        }
+    }
+
+    #[cold]
+    fn park_as(&mut self, token: ReplyToken) {
+        self.current = Current::None;
         // If no slot is left, the caller is told that no answer will come when the next call is received.
         if let Ok(handle) = sys::park_reply() {
             self.parked.insert(token, handle);
@@ -151,24 +184,9 @@ impl EndpointPort {
     }
 }
 
-impl Port for EndpointPort {
-    fn reply(&mut self, token: ReplyToken, frame: &[u8], mint: Option<Badge>) {
-        let handle = if self.current == Some(token) {
-            self.current = None;
-            if let (None, Ok(answer)) = (mint, Answer::from_slice(frame)) {
-                self.answer = Some(answer);
-                return;
-            }
-            Handle(0)
-        } else {
-            match self.parked.remove(&token) {
-                Some(handle) => handle,
-                None => {
-                    self.unheld.extend(mint);
-                    return;
-                }
-            }
-        };
+impl EndpointPort {
+    /// Sends what is written in the room, and a new capability beside it.
+    fn send(&mut self, handle: Handle, mint: Option<Badge>) {
         let rights = Rights::WRITE.with(Rights::GRANT);
         // Without a slot for it the client is told that the reply brought no capability.
         let minted = mint.and_then(|badge| sys::derive(self.endpoint, rights, badge.0).ok());
@@ -176,13 +194,34 @@ impl Port for EndpointPort {
             self.unheld.extend(mint);
         }
         let word = minted.map(|handle| CapabilityWord::new(handle, rights, Transfer::Move));
-        if self.messages.reply(handle, frame, word.as_slice()).is_err() {
+        if self.messages.reply(handle, &self.room, word.as_slice()).is_err() {
             // The caller is gone or takes no capabilities. It is told at least that there is no answer, and the kernel
             // tells that nobody holds the badge.
             minted.into_iter().for_each(sys::delete);
             if handle != Handle(0) {
                 sys::delete(handle);
             }
+        }
+    }
+}
+
+impl Port for EndpointPort {
+    #[inline(always)]
+    fn reply(&mut self, token: ReplyToken, mint: Option<Badge>, write: impl FnOnce(&mut FrameBuffer)) {
+        if self.current == Current::Open(token) {
+            if mint.is_none() {
+                write(&mut self.answer);
+                self.current = Current::Answered;
+                return;
+            }
+            self.current = Current::None;
+            write(&mut self.room);
+            self.send(Handle(0), mint);
+        } else if let Some(handle) = self.parked.remove(&token) {
+            write(&mut self.room);
+            self.send(handle, mint);
+        } else {
+            self.unheld.extend(mint);
         }
     }
 

@@ -4,8 +4,7 @@ use super::sys::{self, Arrived};
 use alloc::boxed::Box;
 use alloc::rc::Rc;
 use bailiwick_abi::{
-    CAPABILITIES_MAX, Call, CapabilityWord, Error, Handle, Kind, MESSAGE_MAX, MessageBuffer, MessageInfo,
-    SMALL_MAX,
+    CAPABILITIES_MAX, Call, CapabilityWord, Error, Handle, Kind, MessageBuffer, MessageInfo, SMALL_MAX, WORDS,
 };
 use bailiwick_protocol::frame::FrameBuffer;
 use core::cell::RefCell;
@@ -17,14 +16,16 @@ pub struct Messages {
     buffer: Rc<RefCell<&'static mut MessageBuffer>>,
 }
 
-/// A message that arrived, in the room it was copied to.
+/// A message that arrived; its bytes are in the room that was lent for them.
 #[derive(Debug)]
 pub(super) struct Message {
     /// Badge, or the bits of an event.
     pub(super) word: u64,
     pub(super) info: MessageInfo,
-    pub(super) capabilities: heapless::Vec<(Handle, Option<Kind>), CAPABILITIES_MAX>,
 }
+
+/// Capabilities that came beside a message.
+pub(super) type Capabilities = heapless::Vec<(Handle, Option<Kind>), CAPABILITIES_MAX>;
 
 impl Messages {
     /// Names a buffer to the kernel. Once for a thread: a second one takes the place of the first.
@@ -39,69 +40,89 @@ impl Messages {
         Ok(Messages { buffer: Rc::new(RefCell::new(buffer)) })
     }
 
-    /// Makes a call that sends, receives or both. What arrives is copied into `room`, so that the next call cannot
-    /// change it.
+    /// Makes a call that sends, receives or both. What arrives is put into `room`, out of reach of the next call.
+    ///
+    /// # Errors
+    /// The kernel's reason. What was in `room` is there no more if the call was carried out.
+    #[inline(always)]
     pub(super) fn exchange(
         &self,
         call: Call,
         handle: Handle,
-        bytes: &[u8],
+        frame: &FrameBuffer,
         capabilities: &[CapabilityWord],
         room: &mut FrameBuffer,
     ) -> Result<Message, Error> {
-        let info = self.put(bytes, capabilities)?.with_room(CAPABILITIES_MAX);
-        let arrived = self.carry(call, handle, info, bytes)?;
-        self.get(&arrived, room)
+        let info = self.put(frame, capabilities)?.with_room(CAPABILITIES_MAX);
+        let Arrived { word, info, words } = self.carry(call, handle, info, frame)?;
+        match info.length() {
+            len @ ..=SMALL_MAX => room.set_small(sys::bytes_of(&words), len),
+            _ => self.get(info, room)?,
+        }
+        Ok(Message { word, info })
     }
 
     /// Answers a call: the one received last (handle 0), or a parked one.
     pub(super) fn reply(
         &self,
         handle: Handle,
-        bytes: &[u8],
+        frame: &FrameBuffer,
         capabilities: &[CapabilityWord],
     ) -> Result<(), Error> {
-        let info = self.put(bytes, capabilities)?;
-        self.carry(Call::Reply, handle, info, bytes).map(drop)
+        let info = self.put(frame, capabilities)?;
+        self.carry(Call::Reply, handle, info, frame).map(drop)
+    }
+
+    /// What came beside a message, until the next call.
+    pub(super) fn capabilities(&self, message: &Message) -> Capabilities {
+        // Only `put` and `get` borrow it otherwise, and both have returned.
+        let buffer = self.buffer.try_borrow();
+        let words = buffer.iter().flat_map(|buffer| &buffer.capabilities).take(message.info.capabilities());
+        words.map(|word| (word.handle(), word.kind())).collect()
     }
 
     #[allow(unsafe_code, reason = "the kernel reads and writes the buffer")]
-    fn carry(&self, call: Call, handle: Handle, info: MessageInfo, bytes: &[u8]) -> Result<Arrived, Error> {
-        // SAFETY: there is one thread, and no reference into the buffer outlives `put` and `get`.
-        unsafe { sys::message(call, handle, info, sys::words_of(bytes)) }
+    #[inline]
+    fn carry(
+        &self,
+        call: Call,
+        handle: Handle,
+        info: MessageInfo,
+        frame: &FrameBuffer,
+    ) -> Result<Arrived, Error> {
+        // What is longer goes through the buffer, and nobody looks at the registers.
+        let words = frame.small().map_or([0; WORDS], sys::words_of_block);
+        // SAFETY: there is one thread, and no reference into the buffer outlives `put`, `get` and `capabilities`.
+        unsafe { sys::message(call, handle, info, words) }
     }
 
-    fn put(&self, bytes: &[u8], capabilities: &[CapabilityWord]) -> Result<MessageInfo, Error> {
+    /// Puts into the buffer what does not go in registers.
+    #[inline]
+    fn put(&self, frame: &FrameBuffer, capabilities: &[CapabilityWord]) -> Result<MessageInfo, Error> {
+        if frame.len() > SMALL_MAX || !capabilities.is_empty() {
+            self.put_into_buffer(frame, capabilities)?;
+        }
+        Ok(MessageInfo::new(frame.len()).with_capabilities(capabilities.len()))
+    }
+
+    fn put_into_buffer(&self, frame: &[u8], capabilities: &[CapabilityWord]) -> Result<(), Error> {
         let mut buffer = self.buffer.try_borrow_mut().map_err(|_| Error::BUSY)?;
-        if bytes.len() > MESSAGE_MAX || capabilities.len() > CAPABILITIES_MAX {
+        if capabilities.len() > CAPABILITIES_MAX {
             return Err(Error::TOO_LARGE);
         }
-        if bytes.len() > SMALL_MAX
-            && let Some(room) = buffer.bytes.get_mut(..bytes.len())
-        {
-            room.copy_from_slice(bytes);
+        if frame.len() > SMALL_MAX {
+            buffer.bytes.get_mut(..frame.len()).ok_or(Error::TOO_LARGE)?.copy_from_slice(frame);
         }
         buffer.capabilities.iter_mut().zip(capabilities).for_each(|(to, from)| *to = *from);
-        Ok(MessageInfo::new(bytes.len()).with_capabilities(capabilities.len()))
+        Ok(())
     }
 
-    fn get(&self, arrived: &Arrived, room: &mut FrameBuffer) -> Result<Message, Error> {
-        let Arrived { word, info, words } = *arrived;
-        let mut message = Message { word, info, capabilities: heapless::Vec::new() };
-        if info.is_event() {
-            return Ok(message);
-        }
+    /// Takes a message out of the buffer that did not go in registers.
+    fn get(&self, info: MessageInfo, room: &mut FrameBuffer) -> Result<(), Error> {
         let buffer = self.buffer.try_borrow().map_err(|_| Error::BUSY)?;
-        let small = sys::bytes_of(&words);
-        let len = info.length().min(MESSAGE_MAX);
-        let source = if len > SMALL_MAX { buffer.bytes.as_slice() } else { small.as_slice() };
         room.clear();
         // A message is no longer than a frame.
-        let _ = room.extend_from_slice(source.get(..len).unwrap_or_default());
-        for word in buffer.capabilities.iter().take(info.capabilities()) {
-            // There is room for as many as a message can bring.
-            let _ = message.capabilities.push((word.handle(), word.kind()));
-        }
-        Ok(message)
+        let _ = room.extend_from_slice(buffer.bytes.get(..info.length()).unwrap_or_default());
+        Ok(())
     }
 }

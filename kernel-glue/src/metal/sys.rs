@@ -160,6 +160,7 @@ pub struct Arrived {
 ///
 /// # Safety
 /// Nobody may hold a reference into the thread's message buffer.
+#[inline]
 pub unsafe fn message(
     which: Call,
     handle: Handle,
@@ -203,22 +204,26 @@ pub(super) fn park_reply() -> Result<Handle, Error> {
 /// Bytes as words, for the registers; those beyond [`SMALL_MAX`] are left out.
 pub fn words_of(bytes: &[u8]) -> [u64; WORDS] {
     let mut small = [0; SMALL_MAX];
-    let len = bytes.len().min(SMALL_MAX);
-    if let (Some(room), Some(bytes)) = (small.get_mut(..len), bytes.get(..len)) {
-        room.copy_from_slice(bytes);
-    }
+    small.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
+    words_of_block(&small)
+}
+
+/// A whole block of bytes as words.
+#[inline]
+pub(super) fn words_of_block(bytes: &[u8; SMALL_MAX]) -> [u64; WORDS] {
     let mut words = [0; WORDS];
-    for (word, chunk) in words.iter_mut().zip(small.as_chunks().0) {
+    for (word, chunk) in words.iter_mut().zip(bytes.as_chunks().0) {
         *word = u64::from_le_bytes(*chunk);
     }
     words
 }
 
 /// Words as bytes.
+#[inline]
 pub(super) fn bytes_of(words: &[u64; WORDS]) -> [u8; SMALL_MAX] {
     let mut bytes = [0; SMALL_MAX];
-    for (chunk, word) in bytes.chunks_exact_mut(8).zip(words) {
-        chunk.copy_from_slice(&word.to_le_bytes());
+    for (chunk, word) in bytes.as_chunks_mut().0.iter_mut().zip(words) {
+        *chunk = word.to_le_bytes();
     }
     bytes
 }

@@ -2,6 +2,7 @@
 
 use crate::wire::{self, Room};
 use bailiwick_kernel_glue::{Port, ReplyToken};
+use bailiwick_protocol::frame::FrameBuffer;
 use bailiwick_protocol::id::Badge;
 use rustix::fd::{AsFd, OwnedFd};
 use std::collections::BTreeMap;
@@ -50,6 +51,8 @@ pub(super) struct Connections {
     ends: BTreeMap<Connection, End>,
     next: u64,
     outgoing: Vec<Outgoing>,
+    /// Where a reply is written.
+    room: FrameBuffer,
     /// Badges that nobody holds any more, for the manager to be told.
     given_up: Vec<Badge>,
     /// The badge that came as the answer to the monitor's own call.
@@ -141,7 +144,7 @@ impl Connections {
 }
 
 impl Port for Connections {
-    fn reply(&mut self, token: ReplyToken, frame: &[u8], mint: Option<Badge>) {
+    fn reply(&mut self, token: ReplyToken, mint: Option<Badge>, write: impl FnOnce(&mut FrameBuffer)) {
         if token == Self::OWN {
             self.own = mint;
             return;
@@ -154,7 +157,8 @@ impl Port for Connections {
         end.turn = Turn::Client;
         let socket = end.socket.clone();
         let capability = mint.and_then(|badge| self.mint(badge));
-        self.outgoing.push(Outgoing { connection, socket, frame: frame.to_vec(), capability });
+        write(&mut self.room);
+        self.outgoing.push(Outgoing { connection, socket, frame: self.room.to_vec(), capability });
     }
 
     fn revoke(&mut self, badge: Badge) {

@@ -10,7 +10,7 @@ use alloc::format;
 use bailiwick_kernel_glue::metal::{Arrival, Authority, Endpoint, EndpointPort, GoneOf, Messages, Metal};
 use bailiwick_kernel_glue::{KernelGlue, Port, ReplyToken};
 use bailiwick_protocol::error::{ErrorReply, Refusal, RefusalCode};
-use bailiwick_protocol::frame::{FRAME_MAX, Tag};
+use bailiwick_protocol::frame::Tag;
 use bailiwick_protocol::id::Badge;
 use bailiwick_protocol::message::{Reply, Waiting};
 use bailiwick_server::{Leftover, Limits, Manager, Policy};
@@ -81,20 +81,21 @@ fn serve(
 
 /// Answers the first call of whoever holds the endpoint itself.
 fn claim(port: &mut EndpointPort, token: ReplyToken, root: Badge) {
-    let mut room = [0; FRAME_MAX];
-    let frame = Reply::Done.encode(Tag(0), &mut room);
-    port.reply(token, frame.unwrap_or_default(), Some(root));
+    port.reply(token, Some(root), |room| {
+        let _ = Reply::Done.encode_in(Tag(0), room);
+    });
 }
 
 /// Answers a later one: there is nothing more to be had, but such a caller may know how many records there are, and
 /// whether they agree with each other.
 fn tell(port: &mut EndpointPort, token: ReplyToken, manager: &Manager) {
-    let mut room = [0; FRAME_MAX];
     let (grants, containers) = (manager.grant_count(), manager.container_count());
     let text = match manager.audit() {
         Ok(()) => format!("the root factory was handed out; grants {grants}, containers {containers}"),
         Err(finding) => format!("the manager's records: {finding}"),
     };
     let told = ErrorReply::from(Refusal::new(RefusalCode::NotFound, text));
-    port.reply(token, told.encode(Tag(0), &mut room).unwrap_or_default(), None);
+    port.reply(token, None, |room| {
+        let _ = told.encode_in(Tag(0), room);
+    });
 }

@@ -7,6 +7,7 @@ use alloc::string::{String, ToString};
 use bailiwick_abi::{Error, Handle, Rights, slot};
 use bailiwick_kernel_glue::metal::{EndpointChannel, Messages};
 use bailiwick_protocol::channel::{Channel, ReplyBuffer};
+use bailiwick_protocol::frame::FrameBuffer;
 
 const CONSOLE: Handle = Handle::first(slot::CONSOLE);
 const ROOT: Handle = Handle::first(slot::ROOT);
@@ -47,7 +48,7 @@ pub(crate) fn start_manager(
     sys::delete(endpoint);
     let door = EndpointChannel::new(messages.clone(), door);
     let mut reply = ReplyBuffer::default();
-    door.call(&[], None, &mut reply).map_err(because("the manager"))?;
+    door.call(&FrameBuffer::new(), None, &mut reply).map_err(because("the manager"))?;
     let root = reply.take().ok_or_else(|| "the manager: it gave no factory".to_string())?;
     Ok((program, door, root))
 }

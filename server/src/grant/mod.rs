@@ -189,10 +189,14 @@ impl<O: Copy> Grants<O> {
         let mut grant = self.get(badge)?;
         let mut uses: Option<u32> = None;
         loop {
-            if grant.standing == Standing::Cut || grant.uses == Some(0) {
+            if grant.standing == Standing::Cut {
                 return None;
             }
-            uses = [uses, grant.uses].into_iter().flatten().min();
+            match grant.uses {
+                None => {}
+                Some(0) => return None,
+                Some(left) => uses = Some(uses.map_or(left, |least| least.min(left))),
+            }
             let Some(membership) = grant.membership else { return Some(uses) };
             grant = self.get(membership.parent).filter(|parent| parent.family.epoch() == membership.epoch)?;
         }

@@ -148,7 +148,17 @@ enum Step {
 impl Manager {
     /// Does a bounded piece of the work that earlier calls have left over. The owner of the loop calls it whenever
     /// there is nothing else to do and the last call said [`Leftover::Some`]; every other call does a piece as well.
+    #[inline]
     pub fn sweep<G: KernelGlue, P: Port>(&mut self, glue: &mut G, port: &mut P) -> Leftover {
+        // Most calls find nothing to do.
+        if self.leftover() == Leftover::None && self.next_expiry().is_none() {
+            return Leftover::None;
+        }
+        self.do_a_piece(glue, port)
+    }
+
+    #[cold]
+    fn do_a_piece<G: KernelGlue, P: Port>(&mut self, glue: &mut G, port: &mut P) -> Leftover {
         // The clock is the kernel's to ask: only if some capability ends by itself, and once.
         let mut now = None;
         let mut left = STEPS;
@@ -173,6 +183,7 @@ impl Manager {
     }
 
     /// Whether earlier calls have left work over.
+    #[inline]
     pub fn leftover(&self) -> Leftover {
         let none = self.jobs.queue.is_empty() && self.jobs.syncs.is_empty();
         if none { Leftover::None } else { Leftover::Some }
@@ -293,6 +304,7 @@ impl Manager {
     }
 
     /// Whether the object is still there.
+    #[inline]
     pub(crate) fn exists(&self, object: Object) -> bool {
         match object {
             Object::Factory(handle) => self.factories.get(handle).is_some(),

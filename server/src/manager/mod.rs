@@ -36,7 +36,7 @@ use crate::table::{Handle, Table};
 use alloc::string::String;
 use bailiwick_kernel_glue::{Delivery, KernelGlue, Port, ReplyToken};
 use bailiwick_protocol::error::{ErrorReply, FrameError, Refusal, RefusalCode};
-use bailiwick_protocol::frame::{FrameBuffer, Tag, tag_of};
+use bailiwick_protocol::frame::{Tag, tag_of};
 use bailiwick_protocol::id::Badge;
 use bailiwick_protocol::message::{EventPage, ListPage, ProcessPage, Reply, Request};
 use bailiwick_protocol::op::ObjectKind;
@@ -152,11 +152,12 @@ impl Manager {
     ) {
         self.sweep(glue, port);
         let (token, tag) = (delivery.token, tag_of(delivery.frame));
-        match self.decide(glue, port, delivery) {
-            Ok(Answer::Reply(reply)) => answer(port, token, tag, &reply, None),
-            Ok(Answer::Capability(reply, badge)) => answer(port, token, tag, &reply, Some(badge)),
+        // Looked at where it is: it may be large.
+        match &self.decide(glue, port, delivery) {
+            Ok(Answer::Reply(reply)) => answer(port, token, tag, reply, None),
+            Ok(Answer::Capability(reply, badge)) => answer(port, token, tag, reply, Some(*badge)),
             Ok(Answer::Taken) => {}
-            Err(error) => refuse(port, token, tag, &error),
+            Err(error) => refuse(port, token, tag, error),
         }
     }
 
@@ -166,7 +167,11 @@ impl Manager {
         port: &mut P,
         delivery: Delivery<'_, G::Directory>,
     ) -> Outcome<'m> {
-        let (tag, request) = Request::decode(delivery.frame)?;
+        let decoded = Request::decode(delivery.frame);
+        let (tag, request) = match &decoded {
+            Ok((tag, request)) => (*tag, request),
+            Err(error) => return Err((*error).into()),
+        };
         if delivery.capabilities != request.capabilities() {
             return Err(FrameError::CapabilityCount.into());
         }
@@ -246,6 +251,7 @@ fn missing_rights(missing: Rights) -> Refusal {
 }
 
 /// Sends a reply. One that does not fit a frame becomes a refusal that says so.
+#[inline]
 pub(crate) fn answer(
     port: &mut impl Port,
     token: ReplyToken,
@@ -253,24 +259,20 @@ pub(crate) fn answer(
     reply: &Reply<'_>,
     mint: Option<Badge>,
 ) {
-    let mut room = FrameBuffer::new();
-    match reply.encode_in(tag, &mut room) {
-        Ok(frame) => port.reply(token, frame, mint),
-        Err(_) => refuse(
-            port,
-            token,
-            tag,
-            &Refusal::new(RefusalCode::Full, "the answer: larger than a frame").into(),
-        ),
-    }
+    port.reply(token, mint, |room| {
+        if reply.encode_in(tag, room).is_err() {
+            let error = Refusal::new(RefusalCode::Full, "the answer: larger than a frame");
+            // It fits.
+            let _ = ErrorReply::from(error).encode_in(tag, room);
+        }
+    });
 }
 
 /// Sends an error, which always fits a frame.
 pub(crate) fn refuse(port: &mut impl Port, token: ReplyToken, tag: Tag, error: &ErrorReply) {
-    let mut room = FrameBuffer::new();
-    if let Ok(frame) = error.encode_in(tag, &mut room) {
-        port.reply(token, frame, None);
-    }
+    port.reply(token, None, |room| {
+        let _ = error.encode_in(tag, room);
+    });
 }
 
 impl Object {

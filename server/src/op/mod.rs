@@ -48,13 +48,14 @@ use bailiwick_protocol::message::Request;
 use core::fmt;
 
 /// Hands a call to its verb.
+#[inline(always)]
 pub(crate) fn dispatch<'m, G: KernelGlue, P: Port>(
     world: World<'m, '_, G, P>,
     call: Call,
-    request: Request<'_>,
+    request: &Request<'_>,
     directory: Option<G::Directory>,
 ) -> Outcome<'m> {
-    match request {
+    match *request {
         Request::Hello(hello) => hello::run(hello),
         Request::Describe => describe::run(world, call),
         Request::Derive(derive) => derive::run(world, call, derive),

@@ -4,6 +4,7 @@ use crate::manager::{Answer, Call, Outcome, World};
 use bailiwick_kernel_glue::{KernelGlue, Port};
 use bailiwick_protocol::message::{Reply, State};
 
+#[inline(always)]
 pub(super) fn run<'m, G: KernelGlue, P: Port>(world: World<'m, '_, G, P>, call: Call) -> Outcome<'m> {
     let (_, record) = world.manager.container(&call)?;
     let oci = &record.oci;

@@ -14,7 +14,7 @@ use bailiwick_client::{CallError, Factory};
 use bailiwick_kernel_glue::metal::{EndpointChannel, Messages};
 use bailiwick_protocol::channel::{Channel, ReplyBuffer};
 use bailiwick_protocol::error::ErrorReply;
-use bailiwick_protocol::frame::{Tag, decode_reply};
+use bailiwick_protocol::frame::{FrameBuffer, Tag, decode_reply};
 use bailiwick_protocol::message::{DeleteMode, Page};
 use bailiwick_protocol::{Quota, Rights as Allowed};
 use core::cell::Cell;
@@ -270,7 +270,7 @@ impl Conductor {
     /// What the manager tells who holds its endpoint: how many records it has.
     fn records(&self) -> String {
         let mut reply = ReplyBuffer::default();
-        if let Err(error) = self.door.call(&[], None, &mut reply) {
+        if let Err(error) = self.door.call(&FrameBuffer::new(), None, &mut reply) {
             return error.to_string();
         }
         match decode_reply::<()>(Tag(0), reply.frame()) {
