@@ -12,6 +12,7 @@ pub const FEATURES: Features = Features {
         .union(Feature::PIDS)
         .union(Feature::DEVICE_RULES)
         .union(Feature::TERMINAL)
+        .union(Feature::INPUT)
         .union(Feature::RECURSIVE_ATTRIBUTES)
         .union(Feature::HOOKS)
         .union(Feature::TIME_OFFSETS)

@@ -69,7 +69,7 @@ impl Metal {
                 Stdio::Terminal => 2,
                 // A manager with an address space of its own has no streams to pass on.
                 Stdio::Inherit => return Err(fault(Errno::EINVAL)),
-                Stdio::Piped => return Err(fault(Errno::EOPNOTSUPP)),
+                Stdio::Piped => 4,
             },
             ..ContainerRequest::new(group, bundle.handle(), events, key.0)
         };
@@ -261,9 +261,9 @@ impl KernelGlue for Metal {
         self.handle(process.container()).and_then(read).unwrap_or_default()
     }
 
-    fn write_input(&mut self, process: ProcessKey, _: &[u8], _: InputEnd) -> Result<usize, Errno> {
-        // No process here has a pipe as its input (`Feature::INPUT`).
-        self.handle(process.container()).and(Err(Errno::EINVAL))
+    fn write_input(&mut self, process: ProcessKey, bytes: &[u8], then: InputEnd) -> Result<usize, Errno> {
+        let handle = self.handle(process.container())?;
+        sys::container_input(handle, which(process), bytes, then).map_err(errno)
     }
 
     fn console(&mut self, name: &str, line: &[u8]) {

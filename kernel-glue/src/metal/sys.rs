@@ -7,6 +7,7 @@ use crate::glue::OutputRead;
 use bailiwick_abi::{
     Call, ContainerRequest, Error, Handle, MessageBuffer, MessageInfo, Rights, SMALL_MAX, WORDS, Which,
 };
+use bailiwick_protocol::message::InputEnd;
 use core::arch::asm;
 
 /// What a call gave in its result registers.
@@ -316,6 +317,23 @@ pub(super) fn container_output(
     // SAFETY: the kernel writes the room.
     let results = unsafe { call(Call::ContainerOutput, &args) }?;
     Ok(OutputRead { len: filled(results[0], room), lost: results[1] })
+}
+
+/// Writes to a process's standard input. Returns how many bytes there was room for.
+pub(super) fn container_input(
+    container: Handle,
+    which: Which,
+    bytes: &[u8],
+    then: InputEnd,
+) -> Result<usize, Error> {
+    let end = match then {
+        InputEnd::Open => 0,
+        InputEnd::Close => 1,
+    };
+    let args = [container.0, which.to_word(), address(bytes), length(bytes), end];
+    // SAFETY: the kernel reads the bytes.
+    let results = unsafe { call(Call::ContainerInput, &args) }?;
+    Ok(filled(results[0], bytes))
 }
 
 /// The next event of a notification's containers: key and two words.

@@ -188,4 +188,8 @@ calls! {
     /// Other limits (`WRITE`): handle, text of the `Resources` in postcard. All of them are taken or none; `BUSY` if one
     /// is below what is in use.
     ContainerUpdate = 87;
+    /// Writes to the standard input of a process where that is a pipe (`WRITE`): handle, [`crate::Which`], text, and in
+    /// `r8` 0 if more may follow or 1 for the end. Returns how many bytes there was room for; the end comes only after
+    /// all of them.
+    ContainerInput = 88;
 }

@@ -33,7 +33,8 @@ pub struct ContainerRequest {
     pub key: u64,
     /// The console (`READ` and `WRITE`), or 0: then no process inside can have it as its terminal.
     pub console: u64,
-    /// Standard streams of the first process: the position in `protocol`'s `Stdio` (0 log, 1 console, 2 terminal).
+    /// Standard streams of the first process: the position in `protocol`'s `Stdio` (0 log, 1 console,
+    /// 2 terminal, 4 piped).
     pub stdio: u64,
 }
 

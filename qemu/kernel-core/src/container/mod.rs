@@ -23,6 +23,7 @@ mod event;
 mod fault;
 mod group;
 mod hook;
+mod input;
 mod life;
 mod mounts;
 mod namespaces;
@@ -36,7 +37,7 @@ use crate::cred::Credentials;
 use crate::hw::Hw;
 use crate::ipc::NotificationId;
 use crate::kernel::Kernel;
-use crate::linux::with_everything;
+use crate::linux::{Input, with_everything};
 use crate::memory::GroupId;
 use crate::ns::{NamespaceSet, ProcessId};
 use crate::vfs::{Caller, Env, FsContext, FsKind, Location, NewFileSystem, Store, Vfs};
@@ -103,10 +104,23 @@ enum Stage {
     Released,
 }
 
+/// The kernel's end of a process's standard input.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Feed {
+    /// None: it is no pipe.
+    None,
+    /// It can be written to, and has to be closed.
+    Open(Input),
+    /// It was closed.
+    Closed,
+}
+
 /// A process started from outside, and what was told of it.
 #[derive(Debug)]
 struct Member {
     process: ProcessId,
+    /// What the kernel has of its standard input.
+    feed: Feed,
     /// Its ring of output, held.
     output: Option<u32>,
     /// There is output of which nobody was told, or which was not read since.
@@ -315,7 +329,7 @@ impl<H: Hw> Kernel<H> {
             return Err(Errno::ENOSPC);
         }
         match new.stdio {
-            Stdio::Inherit | Stdio::Piped => return Err(Errno::EOPNOTSUPP),
+            Stdio::Inherit => return Err(Errno::EOPNOTSUPP),
             Stdio::Terminal if new.console == ConsoleUse::Refused => return Err(Errno::EPERM),
             _ => {}
         }

@@ -1,11 +1,12 @@
 //! The processes of a container: what they are to be, and the gate they wait at.
 
 use super::fault::Fault;
-use super::{ConsoleUse, ContainerId, FURTHER_MAX, Member, Stage};
+use super::{ConsoleUse, ContainerId, FURTHER_MAX, Feed, Member, Stage};
 use crate::cred::{Capabilities, CapabilityState, Credentials, GROUPS_MAX, Gid};
 use crate::hw::Hw;
 use crate::kernel::Kernel;
 use crate::linux::{self, Gate, NOFILE, NOFILE_MAX, Streams};
+use crate::memory::GroupId;
 use crate::ns::{Body, NamespaceSet, ProcessId};
 use crate::vfs::{FsContext, Location, Store};
 use alloc::string::String;
@@ -210,16 +211,12 @@ impl<H: Hw> Kernel<H> {
         fs: FsContext,
         stdio: Stdio,
     ) -> Result<Member, Errno> {
-        let prepared = self.containers.made(id).and_then(super::Made::group).and_then(|group| {
-            let output = match stdio {
-                Stdio::Log | Stdio::Console => Some(linux::new_output(self)?),
-                Stdio::Terminal if self.linux.terminal.session.is_some() => return Err(Errno::EBUSY),
-                Stdio::Terminal => None,
-                Stdio::Inherit | Stdio::Piped => return Err(Errno::EOPNOTSUPP),
-            };
-            Ok((group, output))
-        });
-        let (group, output) = match prepared {
+        let prepared = self
+            .containers
+            .made(id)
+            .and_then(super::Made::group)
+            .and_then(|group| Ok((group, self.streams_for(group, stdio)?)));
+        let (group, streams) = match prepared {
             Ok(prepared) => prepared,
             Err(errno) => {
                 let frames = &mut Store { memory: &mut self.mem, groups: &mut self.groups };
@@ -234,13 +231,21 @@ impl<H: Hw> Kernel<H> {
             namespaces: self.set_for_process(id)?,
             limits: Gate::default_limits(),
             oom_score: 0,
-            streams: output.map_or(Streams::Terminal, Streams::Output),
+            streams,
+        };
+        let (feed, output) = match streams {
+            Streams::Output(output) => (Feed::None, Some(output)),
+            Streams::Piped(input, output) => (Feed::Open(input), Some(output)),
+            Streams::Terminal | Streams::Input(_) => (Feed::None, None),
         };
         match linux::spawn(self, gate) {
             Ok(process) => {
+                if let Feed::Open(input) = feed {
+                    linux::keep_input(self, input);
+                }
                 self.containers.processes.insert(process, id);
                 self.containers.outputs.extend(output.map(|output| (output, id)));
-                Ok(Member { process, output, output_told: false, exit_told: false })
+                Ok(Member { process, feed, output, output_told: false, exit_told: false })
             }
             Err(errno) => {
                 if let Some(output) = output {
@@ -251,11 +256,34 @@ impl<H: Hw> Kernel<H> {
         }
     }
 
+    /// What the standard streams of a process are made of.
+    fn streams_for(&mut self, group: GroupId, stdio: Stdio) -> Result<Streams, Errno> {
+        match stdio {
+            Stdio::Log | Stdio::Console => Ok(Streams::Output(linux::new_output(self)?)),
+            Stdio::Terminal if self.linux.terminal.session.is_some() => Err(Errno::EBUSY),
+            Stdio::Terminal => Ok(Streams::Terminal),
+            Stdio::Piped => {
+                let output = linux::new_output(self)?;
+                match linux::new_input(self, group, &[]) {
+                    Ok(input) => Ok(Streams::Piped(input, output)),
+                    Err(errno) => {
+                        linux::release_output(self, output);
+                        Err(errno)
+                    }
+                }
+            }
+            Stdio::Inherit => Err(Errno::EOPNOTSUPP),
+        }
+    }
+
     /// Ends a member and forgets it.
     pub(super) fn end_member(&mut self, member: &Member) {
         self.end_process(member.process, bailiwick_protocol::message::Exit::Signal(9));
         self.containers.processes.remove(&member.process);
         linux::collect(self, member.process);
+        if let Feed::Open(input) = member.feed {
+            linux::close_input(self, input);
+        }
         if let Some(output) = member.output {
             self.containers.outputs.remove(&output);
             linux::release_output(self, output);

@@ -2,7 +2,7 @@
 
 use super::call::{Call, Outcome, Stop, Waiting, linux_of, linux_of_mut, task_of_mut};
 use super::descriptor::{self, DescriptionId, Descriptor, Device, End, Object, OnExec, Table};
-use super::pipe::Pipe;
+use super::input::{Input, discard_input};
 use super::process::{Interrupted, Keeper, LinuxProcess, LinuxThread, Progress, limit};
 use super::signal::SIGCHLD;
 use super::{Output, death, exec};
@@ -332,13 +332,20 @@ pub enum Streams {
     Output(u32),
     /// The console is its controlling terminal.
     Terminal,
-    /// Input is what [`new_input`] was given, which is taken over; output goes nowhere.
+    /// Input is this one, which is taken over; output goes nowhere.
     Input(Input),
+    /// Input is this one, which is taken over; output goes to this ring.
+    Piped(Input, u32),
 }
 
-/// Bytes for a process to read. Give them to [`spawn`] or to [`discard_input`].
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Input(u32);
+impl Streams {
+    const fn input(self) -> Option<Input> {
+        match self {
+            Streams::Output(_) | Streams::Terminal => None,
+            Streams::Input(input) | Streams::Piped(input, _) => Some(input),
+        }
+    }
+}
 
 /// A process that is to be started from outside, at the gate of a container.
 #[derive(Debug)]
@@ -380,37 +387,6 @@ pub fn release_output<H: Hw>(k: &mut Kernel<H>, output: u32) {
     descriptor::release_output(k, output);
 }
 
-/// Bytes that a process is to find on its standard input, followed by its end.
-///
-/// # Errors
-/// `E2BIG` if they are more than a pipe holds, `ENOMEM`.
-pub fn new_input<H: Hw>(k: &mut Kernel<H>, group: GroupId, bytes: &[u8]) -> Result<Input, Errno> {
-    k.room()?;
-    let mut pipe = Pipe::default();
-    if bytes.len() > pipe.room() {
-        return Err(Errno::E2BIG);
-    }
-    let mut frames = Store { memory: &mut k.mem, groups: &mut k.groups };
-    let mut rest = bytes;
-    while !rest.is_empty() {
-        match pipe.write(&mut frames, group, rest) {
-            Ok(count) if count > 0 => rest = rest.get(count..).unwrap_or(&[]),
-            _ => {
-                pipe.clear(&mut frames);
-                return Err(Errno::ENOMEM);
-            }
-        }
-    }
-    Ok(Input(k.linux.pipes.insert(pipe)))
-}
-
-/// Gives back what no process was made for.
-pub fn discard_input<H: Hw>(k: &mut Kernel<H>, input: Input) {
-    if let Some(mut pipe) = k.linux.pipes.remove(input.0) {
-        pipe.clear(&mut Store { memory: &mut k.mem, groups: &mut k.groups });
-    }
-}
-
 /// The ring with this number.
 pub fn output<H: Hw>(k: &mut Kernel<H>, number: u32) -> Option<&mut Output> {
     k.linux.outputs.get_mut(number)
@@ -433,7 +409,7 @@ pub fn spawn<H: Hw>(k: &mut Kernel<H>, gate: Gate) -> Result<ProcessId, Errno> {
     };
     let _ = body.name.extend_from_slice(b"gate");
     let Ok(memory) = memory else {
-        if let Streams::Input(input) = gate.streams {
+        if let Some(input) = gate.streams.input() {
             discard_input(k, input);
         }
         death::discard(k, body);
@@ -469,6 +445,10 @@ fn streams<H: Hw>(k: &mut Kernel<H>, table: &mut Table, streams: Streams) -> Res
             (Object::Pipe(input.0, End::Read, None), OpenFlags::empty()),
             (Object::Device(Device::Null, None), OpenFlags::WRITE_ONLY),
         ),
+        Streams::Piped(input, ring) => (
+            (Object::Pipe(input.0, End::Read, None), OpenFlags::empty()),
+            (Object::Output(ring), OpenFlags::WRITE_ONLY),
+        ),
     };
     let mut put = |k: &mut Kernel<H>, number: u32, description: DescriptionId| {
         descriptor::hold(k, description);
@@ -477,7 +457,7 @@ fn streams<H: Hw>(k: &mut Kernel<H>, table: &mut Table, streams: Streams) -> Res
     let input = match descriptor::describe(k, input.0, input.1) {
         Ok(input) => input,
         Err(errno) => {
-            if let Streams::Input(input) = streams {
+            if let Some(input) = streams.input() {
                 discard_input(k, input);
             }
             return Err(errno);

@@ -251,12 +251,13 @@ pub(crate) fn leave_fifo<H: Hw>(k: &mut Kernel<H>, thread: crate::thread::Thread
 
 /// Whether a pipe has a name that leads to it.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Fifo {
+pub(crate) enum Fifo {
     Named,
     Nameless,
 }
 
-fn close_end<H: Hw>(k: &mut Kernel<H>, number: u32, end: End, fifo: Fifo) {
+/// One end of a pipe less. The last one of both kinds ends the pipe.
+pub(crate) fn close_end<H: Hw>(k: &mut Kernel<H>, number: u32, end: End, fifo: Fifo) {
     let Some(pipe) = k.linux.pipes.get_mut(number) else { return };
     pipe.readers -= u32::from(end != End::Write && pipe.readers > 0);
     pipe.writers -= u32::from(end != End::Read && pipe.writers > 0);

@@ -28,6 +28,7 @@ mod frame;
 mod futex;
 mod identity;
 mod info;
+mod input;
 mod io;
 mod ioctl;
 mod memory;
@@ -46,13 +47,11 @@ mod table;
 mod time;
 mod tty;
 
-pub use birth::{
-    Gate, Streams, discard_input, load, load_at, new_input, new_output, output, release, release_output,
-    spawn,
-};
+pub use birth::{Gate, Streams, load, load_at, new_output, output, release, release_output, spawn};
 pub use death::collect;
 pub use deliver::Origin;
 pub use descriptor::{Device, End, Object};
+pub use input::{Input, close_input, discard_input, keep_input, new_input, write_input};
 pub use output::{Output, RING};
 pub use process::{LinuxProcess, LinuxThread};
 pub use signal::{Action, SignalInfo, Signals};

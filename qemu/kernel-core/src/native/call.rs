@@ -119,6 +119,7 @@ impl<H: Hw> Call<'_, H> {
             Number::ContainerStatistics => self.container_statistics(),
             Number::ContainerProcesses => self.container_processes(),
             Number::ContainerOutput => self.container_output(),
+            Number::ContainerInput => self.container_input(),
             Number::ContainerEvent => self.container_event(),
             Number::ContainerForget => self.container_forget(),
             Number::ContainerDestroy => self.container_destroy(),

@@ -8,7 +8,7 @@ use crate::hw::Hw;
 use crate::ns::ProcessId;
 use bailiwick_abi::{CONTAINER_TEXT_MAX, ContainerRequest, Error, Handle, Kind, Rights, Which};
 use bailiwick_kernel_glue::plan::{Hook, ProcessPlan, Resources, Step};
-use bailiwick_protocol::message::{Scope, Stdio};
+use bailiwick_protocol::message::{InputEnd, Scope, Stdio};
 use serde::de::DeserializeOwned;
 
 /// Most bytes of output that one call takes.
@@ -56,6 +56,7 @@ impl<H: Hw> Call<'_, H> {
             0 => Stdio::Log,
             1 => Stdio::Console,
             2 => Stdio::Terminal,
+            4 => Stdio::Piped,
             _ => return Err(Error::RANGE.into()),
         };
         let new = NewContainer {
@@ -153,6 +154,17 @@ impl<H: Hw> Call<'_, H> {
         let read = self.k.container_output(id, which, &mut buffer)?;
         self.write_bytes(self.arg(2), buffer.get(..read.len).unwrap_or_default())?;
         Ok([read.len as u64, read.lost, 0])
+    }
+    pub(super) fn container_input(&mut self) -> Outcome {
+        let id = self.container(Rights::WRITE)?;
+        let which = self.which(1)?;
+        let bytes = self.text(2, CONTAINER_TEXT_MAX)?;
+        let then = match self.arg(4) {
+            0 => InputEnd::Open,
+            1 => InputEnd::Close,
+            _ => return Err(Error::RANGE.into()),
+        };
+        Ok([self.k.container_input(id, which, &bytes, then)? as u64, 0, 0])
     }
     pub(super) fn container_event(&mut self) -> Outcome {
         let events = self.notification(0, Rights::READ)?;

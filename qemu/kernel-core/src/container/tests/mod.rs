@@ -2,6 +2,7 @@
 
 mod faults;
 mod hooks;
+mod input;
 mod inside;
 mod lives;
 mod mounts;
