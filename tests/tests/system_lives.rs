@@ -173,3 +173,22 @@ fn a_bad_manifest_is_refused_with_its_line_before_anything_is_booted() {
         );
     }
 }
+
+#[test]
+fn a_program_reads_what_is_typed_for_it_until_its_end() {
+    let cat = Bundle::new(&["cat"]).unwrap();
+    let commands = "run -i a cat; input a one; input a 'two  words'; input a; wait a; logs a; input a more; \
+                    run b cat; input b x";
+    let run = exec(&[("cat", &cat)], commands).unwrap();
+    for at in [0, 1, 2, 3] {
+        assert_eq!(run.output(at), "", "{at}\n{}", run.text);
+    }
+    assert_eq!(
+        (run.output(4).as_str(), run.output(5).as_str()),
+        ("0\n", "one\ntwo  words\n"),
+        "{}",
+        run.text
+    );
+    assert!(run.output(6).contains("the process has ended"), "{}", run.text);
+    assert!(run.output(8).contains("its input is no pipe"), "{}", run.text);
+}

@@ -7,11 +7,12 @@ use bailiwick_protocol::{Rights, signal};
 use core::fmt;
 
 /// Name, arguments, what it does.
-pub const TABLE: [(&str, &str, &str); 23] = [
+pub const TABLE: [(&str, &str, &str); 24] = [
     ("list", "", "the containers of this shell's factory"),
     ("create", "ID BUNDLE", "make a container of a bundle; its program waits"),
     ("start", "ID", "let the program of a created container run"),
-    ("run", "[-t] ID BUNDLE", "create and start; returns at once"),
+    ("run", "[-t|-i] ID BUNDLE", "create and start; returns at once"),
+    ("input", "ID [TEXT]", "a line of input (run -i); without TEXT its end"),
     ("exec", "[-t] ID PROGRAM ARGS…", "run a program inside, show its output"),
     ("state", "ID", "the OCI state, as JSON"),
     ("kill", "ID [SIGNAL]", "signal the first process (TERM if none is named)"),
@@ -41,6 +42,7 @@ pub enum Command<'a> {
     Create { id: &'a str, bundle: &'a str },
     Start { id: &'a str },
     Run { id: &'a str, bundle: &'a str, stdio: Stdio },
+    Input { id: &'a str, line: Option<&'a str> },
     Exec { id: &'a str, args: &'a [String], stdio: Stdio },
     State { id: &'a str },
     Kill { id: &'a str, signal: u8 },
@@ -118,6 +120,9 @@ impl<'a> Command<'a> {
             ("run", [flag, id, bundle]) if flag == TERMINAL => {
                 return Ok(Command::Run { id, bundle, stdio: Stdio::Terminal });
             }
+            ("run", [flag, id, bundle]) if flag == PIPED => {
+                return Ok(Command::Run { id, bundle, stdio: Stdio::Piped });
+            }
             _ => {}
         }
         match args {
@@ -155,6 +160,7 @@ fn with_one<'a>(name: &str, id: &'a str) -> Option<Command<'a>> {
         "ps" => Command::Ps { id },
         "stats" => Command::Stats { id },
         "pivot" => Command::Pivot { id },
+        "input" => Command::Input { id, line: None },
         "plan" => Command::Plan { bundle: id },
         _ => return None,
     })
@@ -164,6 +170,7 @@ fn with_one<'a>(name: &str, id: &'a str) -> Option<Command<'a>> {
 const TERM: u8 = 15;
 const FORCE: &str = "--force";
 const TERMINAL: &str = "-t";
+const PIPED: &str = "-i";
 
 fn with_two<'a>(
     name: &'static str,
@@ -174,7 +181,10 @@ fn with_two<'a>(
     Ok(match name {
         "create" => Command::Create { id: one, bundle: two },
         "take" => Command::Take { id: one, name: two },
-        "run" if one != TERMINAL => Command::Run { id: one, bundle: two, stdio: Stdio::Console },
+        "input" => Command::Input { id: one, line: Some(two) },
+        "run" if one != TERMINAL && one != PIPED => {
+            Command::Run { id: one, bundle: two, stdio: Stdio::Console }
+        }
         "kill" => Command::Kill { id: one, signal: signal::number(two).ok_or(CommandError::Signal(two))? },
         "delete" if one == FORCE => Command::Delete { id: two, mode: DeleteMode::Force },
         "delete" if two == FORCE => Command::Delete { id: one, mode: DeleteMode::Force },
@@ -220,6 +230,7 @@ mod tests {
             let usage = usage.replace("LIMIT…", "memory=8M pids=none").replace("RIGHT…", "inspect exec");
             let usage =
                 usage.replace("[SIGNAL]", "KILL").replace("[--force]", "--force").replace("[-t]", "-t");
+            let usage = usage.replace("[-t|-i]", "-i").replace("[TEXT]", "text");
             let words = parsed(&alloc::format!("{name} {usage}"));
             assert!(Command::parse(&words).is_ok(), "{name} {usage}");
         }

@@ -56,6 +56,8 @@ pub enum Failure<E, B> {
     },
     /// The bundle with this name cannot be had.
     Bundle(String, B),
+    /// So many bytes of so many were taken: the program has to read some first.
+    Full(u32, usize),
     /// What was asked about ended with this status, which is not 0.
     Status(u8),
     /// Somebody typed Ctrl-C.
@@ -70,6 +72,12 @@ impl<E: fmt::Display, B: fmt::Display> fmt::Display for Failure<E, B> {
                 write!(f, "{error}; run -t {id} {bundle} gives it this one")
             }
             Failure::Bundle(name, error) => write!(f, "bundle {name:?}: {error}"),
+            Failure::Full(taken, of) => {
+                write!(
+                    f,
+                    "it is full, {taken} of {of} bytes were taken: try again with the rest once some were read"
+                )
+            }
             Failure::Status(status) => write!(f, "it ended with status {status}"),
             Failure::Interrupted => f.write_str("interrupted"),
         }
@@ -222,7 +230,7 @@ fn subject<'a>(command: &Command<'a>) -> Option<&'a str> {
         Command::Start { id } | Command::State { id } | Command::Kill { id, .. } => id,
         Command::Wait { id } | Command::Pause { id } | Command::Resume { id } => id,
         Command::Delete { id, .. } | Command::Logs { id } | Command::Ps { id } => id,
-        Command::Grant { id, .. } | Command::Take { id, .. } => id,
+        Command::Input { id, .. } | Command::Grant { id, .. } | Command::Take { id, .. } => id,
         Command::Stats { id } | Command::Pivot { id } | Command::Update { id, .. } => id,
         Command::Plan { bundle } => bundle,
         Command::List | Command::Events | Command::WhoAmI | Command::Help | Command::PowerOff => return None,

@@ -23,6 +23,7 @@ fn shelf() -> Shelf {
         .with("hello", &["sh", "-c", "echo hello; exit 3"])
         .with("quiet", &["true"])
         .with("sleeper", &["sleep", "1000"])
+        .with("cat", &["cat"])
         .with("missing", &["/no/such/program"])
         .with_config("annotated", annotated)
         .with_config("rdt", rdt)
@@ -155,6 +156,33 @@ fn a_shell_can_do_what_its_rights_allow_and_says_so() {
     assert_eq!(output(&shell, "create a quiet"), "");
     assert!(output(&shell, "start a").starts_with("start a: START: the capability does not hold the right"));
     assert!(output(&shell, "state a").starts_with("{\n"));
+}
+
+#[test]
+fn a_program_reads_the_lines_that_are_typed_for_it_until_their_end() {
+    let (_loopback, shell) = shell(Rights::FACTORY);
+    assert_eq!(output(&shell, "run -i a cat"), "");
+    for line in ["input a one", "input a 'two  words'", "input a"] {
+        assert_eq!(output(&shell, line), "");
+    }
+    assert_eq!(output(&shell, "wait a"), "0\n");
+    assert_eq!(output(&shell, "logs a"), "one\ntwo  words\n");
+    assert!(output(&shell, "input a more").starts_with("input a: the process has ended"));
+    run(&shell, "run b sleeper");
+    assert!(output(&shell, "input b x").starts_with("input b: its input is no pipe"));
+}
+
+#[test]
+fn an_input_that_is_full_says_how_much_it_took() {
+    let (_loopback, shell) = shell(Rights::FACTORY);
+    run(&shell, "run -i a sleeper");
+    let (line, mut left) = ("x".repeat(2999), bailiwick_kernel_glue::model::INPUT_MAX);
+    while left >= 3000 {
+        assert_eq!(output(&shell, &format!("input a {line}")), "");
+        left -= 3000;
+    }
+    let full = format!("input a: it is full, {left} of 3000 bytes were taken");
+    assert!(output(&shell, &format!("input a {line}")).starts_with(&full));
 }
 
 #[test]

@@ -10,7 +10,7 @@ use bailiwick_manifest::BUNDLES_PATH;
 use bailiwick_protocol::channel::Channel;
 use bailiwick_protocol::error::{ErrorReply, RefusalCode};
 use bailiwick_protocol::message::{
-    DeleteMode, Events, Exec, Grant, Logs, Page, Request, Scope, Stdio, Waiting,
+    DeleteMode, Events, Exec, Grant, InputEnd, Logs, Page, Request, Scope, Stdio, Waiting,
 };
 use bailiwick_protocol::op::Op;
 
@@ -29,6 +29,7 @@ impl<C: Channel, B: Bundles<Directory = C::Directory>, A: Attention<C>> Shell<C,
             Command::Plan { bundle } => self.plan(bundle, console)?,
             Command::Create { id, bundle } => drop(self.create(id, bundle, Stdio::Console)?),
             Command::Run { id, bundle, stdio } => self.create_and_start(id, bundle, stdio)?,
+            Command::Input { id, line } => self.input(id, line)?,
             Command::Exec { id, args, stdio } => self.exec(id, args, stdio, console)?,
             Command::Start { id } => self.container(id, Op::Start.rights())?.start()?,
             Command::State { id } => self.state(id, console)?,
@@ -115,6 +116,17 @@ impl<C: Channel, B: Bundles<Directory = C::Directory>, A: Attention<C>> Shell<C,
                 Err(Failure::Status(status))
             }
         }
+    }
+
+    /// Writes a line to a program's input, or ends it.
+    fn input(&self, id: &str, line: Option<&str>) -> Result<(), C, B> {
+        let container = self.container(id, Op::Input.rights())?;
+        let (text, then) = match line {
+            Some(line) => (alloc::format!("{line}\n"), InputEnd::Open),
+            None => (String::new(), InputEnd::Close),
+        };
+        let taken = container.input(text.as_bytes(), then)?;
+        if taken as usize == text.len() { Ok(()) } else { Err(Failure::Full(taken, text.len())) }
     }
 
     fn state(&self, id: &str, console: &mut dyn Console) -> Result<(), C, B> {

@@ -18,6 +18,7 @@ pub(super) fn help(console: &mut dyn Console) {
         console,
         format_args!(
             "-t gives the program this terminal until it ends; the bundle must want one.\n\
+             With -i its output is in its logs. What is stored with A as B is named A/B.\n\
              Commands are divided by ; and quotes are as in sh. Keys: arrows, Ctrl-A E K U\n\
              W L; Ctrl-C gives up a line or a wait, Ctrl-D powers off.\n"
         ),
