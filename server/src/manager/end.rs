@@ -157,10 +157,15 @@ impl Manager {
         path: &[GrantHandle],
     ) -> Result<(), Refusal> {
         let found = self.grants.find(badge, path)?;
-        let sweep = self.grants.cut(found);
+        self.end_grant(glue, port, found);
+        Ok(())
+    }
+
+    /// Ends a grant, if it is still there, with everything derived from it.
+    pub(crate) fn end_grant<G: KernelGlue, P: Port>(&mut self, glue: &mut G, port: &mut P, badge: Badge) {
+        let sweep = self.grants.cut(badge);
         self.begin(glue, port, Job::Sweep(sweep));
         self.wither(glue, port);
-        Ok(())
     }
 
     /// Answers a call that waited, unless its capability was cut off meanwhile.

@@ -22,7 +22,8 @@ pub(super) fn run<'m, G: KernelGlue, P: Port>(
     call: Call,
     grant: Grant<'_>,
 ) -> Outcome<'m> {
-    let (manager, now) = (world.manager, world.glue.now());
+    let World { manager, glue, port } = world;
+    let now = glue.now();
     let (_, factory) = manager.factory(&call)?;
     let (to, on) = (find(factory, grant.to)?, find(factory, grant.on)?);
     let name = ContainerId::new(grant.name).map_err(|fault| bad_value(format_args!("name: {fault}")))?;
@@ -40,12 +41,11 @@ pub(super) fn run<'m, G: KernelGlue, P: Port>(
     }
     let mask = grant.rights.restrict(Rights::CONTAINER);
     let derived = manager.grant(call.parked.badge, Object::Container(on), mask)?;
-    if let Some(record) = manager.containers.get_mut(to) {
-        for name in &dead {
-            record.stored.remove(name);
-        }
-        record.stored.insert(name, derived.badge);
-    }
+    let record = manager.containers.get_mut(to).ok_or(RefusalCode::NotFound)?;
+    // Used up, they would be there as long as the container they are on.
+    let ended: Vec<_> = dead.iter().filter_map(|name| record.stored.remove(name)).collect();
+    record.stored.insert(name, derived.badge);
+    ended.into_iter().for_each(|badge| manager.end_grant(glue, port, badge));
     Ok(Answer::Reply(Reply::Derive(DeriveReply { handle: derived.handle })))
 }
 

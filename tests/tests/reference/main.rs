@@ -11,9 +11,10 @@ use bailiwick_kernel_glue::model::{Directory, Model};
 use bailiwick_protocol::error::{ErrorReply, RefusalCode};
 use bailiwick_protocol::id::{Badge, GrantHandle};
 use bailiwick_protocol::message::*;
+use bailiwick_protocol::quota::Quota;
 use bailiwick_protocol::rights::Rights;
 use bailiwick_server::{Leftover, Limits};
-use bailiwick_tests::desk::{Answer, Desk, bundle, few};
+use bailiwick_tests::desk::{Answer, Desk, config};
 use std::collections::BTreeMap;
 
 use naive::{Naive, Outcome, Thing, mask};
@@ -52,10 +53,19 @@ enum Verb {
     Wait,
     Delete,
     DeleteForce,
+    DeriveFor,
+    Pass,
+    Sync,
+    Update,
+    Grant,
+    Take,
+    Attach,
+    Input,
+    Events,
 }
 use Verb as V;
 
-const VERBS: [(Verb, usize); 21] = [
+const VERBS: [(Verb, usize); 30] = [
     (V::Derive, 16),
     (V::DeriveOnce, 4),
     (V::Revoke, 1),
@@ -77,7 +87,19 @@ const VERBS: [(Verb, usize); 21] = [
     (V::Wait, 8),
     (V::Delete, 10),
     (V::DeleteForce, 14),
+    (V::DeriveFor, 4),
+    (V::Pass, 3),
+    (V::Sync, 3),
+    (V::Update, 14),
+    (V::Grant, 20),
+    (V::Take, 24),
+    (V::Attach, 6),
+    (V::Input, 10),
+    (V::Events, 4),
 ];
+
+/// What capabilities are stored under.
+const STORED: [&str; 2] = ["one", "other"];
 
 /// The server and the naive model, side by side.
 struct World {
@@ -99,7 +121,9 @@ impl World {
         let mut holds = vec![vec![]; CLIENTS];
         holds[0].push(0);
         let badges = BTreeMap::from([(0, desk.root)]);
-        let bundle = bundle(&["sleep", "1000000"]);
+        let mut config = config(&["sleep", "100000000"]);
+        config["linux"]["resources"]["pids"] = serde_json::json!({ "limit": naive::PIDS });
+        let bundle = Directory::bundle(config.to_string());
         World { desk, naive, badges, handles: BTreeMap::new(), holds, bundle, done: BTreeMap::new() }
     }
 
@@ -108,6 +132,9 @@ impl World {
     /// # Errors
     /// Where they disagree, in words.
     fn step(&mut self, Do(client, pick, verb, how): Do) -> Result<(), String> {
+        if verb == V::Pass {
+            return self.pass(Nanos(u64::from(how % 8) * 500_000_000));
+        }
         let client = usize::from(client) % CLIENTS;
         let holds = self.holds[client].len();
         if holds == 0 {
@@ -141,6 +168,15 @@ impl World {
         self.call(client, on, verb, how)
     }
 
+    /// Time passes, and the server is woken for what ends by that.
+    fn pass(&mut self, time: Nanos) -> Result<(), String> {
+        self.desk.glue.advance(time);
+        let Desk { manager, glue, port, .. } = &mut self.desk;
+        manager.sweep(glue, port);
+        self.naive.pass(time.0);
+        self.settle()
+    }
+
     /// Which of its capabilities a client does this on: mostly one of the right kind, sometimes any.
     fn pick(&self, client: usize, pick: u8, verb: Verb) -> usize {
         let holds = &self.holds[client];
@@ -172,12 +208,26 @@ impl World {
         };
         let id = match (verb, self.naive.caps.get(&on).map(|cap| cap.thing)) {
             (V::Create, Some(Thing::Factory(maker))) => self.naive.id_for(maker, how),
-            (V::Lookup, Some(Thing::Factory(maker))) => {
+            (V::Lookup | V::Grant, Some(Thing::Factory(maker))) => {
                 self.naive.known_id(maker, how).unwrap_or_else(|| "nothing".into())
             }
             _ => "x".into(),
         };
-        let request = self.request(verb, how, &id, child);
+        // Another one, to store a capability on it.
+        let other = match self.naive.caps.get(&on).map(|cap| cap.thing) {
+            Some(Thing::Factory(maker)) => self.naive.known_id(maker, how / 2),
+            _ => None,
+        };
+        let other = other.unwrap_or_else(|| "nothing".into());
+        let limit = format!(r#"{{"pids":{{"limit":{}}}}}"#, naive::pids(how));
+        let request = match verb {
+            V::Grant => {
+                let name = STORED[usize::from(how % 2)];
+                Request::Grant(Grant { to: &id, name, on: &other, rights: mask(how) })
+            }
+            V::Update => Request::Update(Update { resources: &limit }),
+            _ => self.request(verb, how, &id, child),
+        };
         let directory = (request.capabilities() > 0).then(|| self.bundle.clone());
         let sent = self.desk.send(self.badges[&on], &request, directory.as_ref());
         while self.desk.pump(Waiting::No).is_some() {}
@@ -197,10 +247,14 @@ impl World {
             Outcome::Refused(_) => {}
             _ => *self.done.entry(verb).or_default() += 1,
         }
+        if let (Some(cap), V::Grant) = (cap, verb) {
+            let reply: DeriveReply = answers[0].read().map_err(|error| error.to_string())?;
+            self.handles.insert(cap, reply.handle);
+        }
         if let (Some(cap), Some(badge)) = (cap, answers.first().and_then(|answer| answer.mint)) {
             self.badges.insert(cap, badge);
             if let Ok(reply) = answers[0].read::<DeriveReply>()
-                && matches!(verb, V::Derive | V::DeriveOnce)
+                && matches!(verb, V::Derive | V::DeriveOnce | V::DeriveFor)
             {
                 self.handles.insert(cap, reply.handle);
             }
@@ -225,10 +279,18 @@ impl World {
                 let handle = child.and_then(|cap| self.handles.get(&cap).copied()).unwrap_or(GrantHandle(1));
                 Request::RevokeOne(RevokeOne { path: GrantPath::new(&[handle]).unwrap() })
             }
-            V::Create => Request::Create(Create { id, bundle: "/b", stdio: Stdio::Log }),
+            V::DeriveFor => {
+                let lifetime = Some(Nanos(naive::lifetime(how)));
+                Request::Derive(Derive { lifetime, ..Derive::new(Rights::all()) })
+            }
+            V::Create => {
+                let stdio = if naive::piped(how) { Stdio::Piped } else { Stdio::Log };
+                Request::Create(Create { id, bundle: "/b", stdio })
+            }
             V::Lookup => Request::Lookup(Lookup { id, rights: mask(how) }),
             V::Delegate => {
-                let quota = few(u64::from(how % 9));
+                let containers = Some(u64::from(how % 9));
+                let quota = Quota { containers, processes: naive::quota(how), ..Quota::UNBOUNDED };
                 Request::Delegate(Delegate { rights: mask(how), quota, policy: None })
             }
             V::List => Request::List(Page { from: 0 }),
@@ -242,7 +304,12 @@ impl World {
             V::Wait => Request::Wait,
             V::Delete => Request::Delete(Delete { mode: DeleteMode::Stopped }),
             V::DeleteForce => Request::Delete(Delete { mode: DeleteMode::Force }),
-            V::Drop | V::Close | V::Hand => Request::Drop,
+            V::Sync => Request::Sync,
+            V::Take => Request::Take(Take { name: STORED[usize::from(how % 2)] }),
+            V::Attach => Request::Attach(Attach { cursor: None, waiting: Waiting::No }),
+            V::Input => Request::Input(Input { bytes: b"x", then: InputEnd::Open }),
+            V::Events => Request::Events(Events { cursor: None, waiting: Waiting::No }),
+            V::Drop | V::Close | V::Hand | V::Pass | V::Grant | V::Update => Request::Drop,
         }
     }
 
@@ -302,7 +369,8 @@ fn read(verb: Verb, answers: &[Answer]) -> Outcome {
             }
             V::Usage => {
                 let told: Usage = answer.read().unwrap();
-                Outcome::Used(told.used.containers as u32, told.quota.containers.unwrap_or(u64::MAX) as u32)
+                let containers = told.quota.containers.unwrap_or(u64::MAX) as u32;
+                Outcome::Used(told.used.containers as u32, containers, told.used.processes)
             }
             V::List => {
                 let told: ListPage = answer.read().unwrap();
@@ -388,7 +456,7 @@ fn simulate(seed: u64, count: usize) {
     match run(&script) {
         Ok(world) => {
             println!("seed {seed}: {count} operations, succeeded: {:?}", world.done);
-            for (verb, _) in VERBS.iter().filter(|(verb, _)| !matches!(verb, V::Hand | V::Close)) {
+            for (verb, _) in VERBS.iter().filter(|(verb, _)| !matches!(verb, V::Hand | V::Close | V::Pass)) {
                 let succeeded = world.done.get(verb).copied().unwrap_or(0);
                 assert!(
                     succeeded as usize > count / 2000,
@@ -414,15 +482,25 @@ fn sixty_four_clients_get_what_the_naive_model_says() {
 }
 
 /// Scripts that failed once, as they were printed.
-const SCRIPTS: &[&[Do]] = &[&[
-    // A container whose factory nobody holds goes to the heir, and its capabilities with it.
-    Do(0, 0, V::Delegate, 4),
-    Do(0, 1, V::Create, 40),
-    Do(0, 1, V::Close, 0),
-    Do(0, 0, V::List, 0),
-    Do(0, 1, V::Start, 0),
-    Do(0, 1, V::Describe, 0),
-]];
+const SCRIPTS: &[&[Do]] = &[
+    &[
+        // A container whose factory nobody holds goes to the heir, and its capabilities with it.
+        Do(0, 0, V::Delegate, 4),
+        Do(0, 1, V::Create, 40),
+        Do(0, 1, V::Close, 0),
+        Do(0, 0, V::List, 0),
+        Do(0, 1, V::Start, 0),
+        Do(0, 1, V::Describe, 0),
+    ],
+    &[
+        // What was stored and is used up ends when something else is stored.
+        Do(0, 0, V::Create, 41),
+        Do(0, 0, V::Create, 41),
+        Do(0, 0, V::DeriveOnce, 4),
+        Do(0, 1, V::Grant, 8),
+        Do(0, 0, V::Grant, 9),
+    ],
+];
 
 #[test]
 fn scripts() {

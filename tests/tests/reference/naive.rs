@@ -17,7 +17,7 @@ pub(super) enum Outcome {
     Refused(RefusalCode),
     Waits,
     Described(ObjectKind, Rights, u16, Option<u32>),
-    Used(u32, u32),
+    Used(u32, u32, u64),
     Listed(Vec<(String, Status)>),
     Is(Status),
     Ended(Exit),
@@ -35,7 +35,31 @@ pub(super) struct Cap {
     pub(super) thing: Thing,
     pub(super) rights: Rights,
     pub(super) uses: Option<u32>,
+    pub(super) expires: Option<u64>,
     pub(super) held: bool,
+}
+
+/// The limit of processes that containers are made with.
+pub(super) const PIDS: u64 = 4;
+
+/// The limit that they are given later.
+pub(super) fn pids(how: u16) -> u64 {
+    u64::from(how % 12) + 1
+}
+
+/// Most processes of a factory.
+pub(super) fn quota(how: u16) -> Option<u64> {
+    how.is_multiple_of(5).then_some(u64::from(how % 50) + 8)
+}
+
+/// Nanoseconds after which a capability ends by itself.
+pub(super) fn lifetime(how: u16) -> u64 {
+    (u64::from(how % 60) + 1) * 1_000_000_000
+}
+
+/// Whether a container's input is a pipe.
+pub(super) fn piped(how: u16) -> bool {
+    how.is_multiple_of(2)
 }
 
 #[derive(Clone, Debug)]
@@ -44,6 +68,7 @@ pub(super) struct Maker {
     containers: u32,
     factories: u32,
     grants: u32,
+    processes: Option<u64>,
 }
 
 #[derive(Clone, Debug)]
@@ -53,6 +78,11 @@ pub(super) struct Made {
     pub(super) status: Status,
     /// A signal 9 came while it was paused.
     pub(super) doomed: bool,
+    /// Its limit of processes.
+    pids: u64,
+    piped: bool,
+    /// What is stored with it.
+    stored: BTreeMap<u16, u32>,
 }
 
 /// The naive model.
@@ -65,14 +95,18 @@ pub(super) struct Naive {
     pub(super) waits: Vec<(u32, ReplyToken)>,
     pub(super) answered: BTreeMap<ReplyToken, Outcome>,
     pub(super) next: u32,
+    now: u64,
 }
 
 impl Naive {
     pub(super) fn new(containers: u32, factories: u32, grants: u32) -> Naive {
         let mut naive = Naive::default();
-        naive.makers.insert(0, Maker { parent: None, containers, factories: factories - 1, grants });
+        naive
+            .makers
+            .insert(0, Maker { parent: None, containers, factories: factories - 1, grants, processes: None });
         let rights = Rights::FACTORY;
-        naive.caps.insert(0, Cap { parent: None, thing: Thing::Factory(0), rights, uses: None, held: true });
+        let thing = Thing::Factory(0);
+        naive.caps.insert(0, Cap { parent: None, thing, rights, uses: None, expires: None, held: true });
         naive.next = 1;
         naive
     }
@@ -119,6 +153,28 @@ impl Naive {
         (containers as u32, below.len() as u32 - 1, caps as u32)
     }
 
+    /// The sum of the containers' limits of processes.
+    fn processes(&self, maker: u32) -> u64 {
+        let under = |b: &&Made| self.makers_above(b.maker).contains(&maker);
+        self.boxes.values().filter(under).map(|b| b.pids).sum()
+    }
+
+    fn room_for_processes(&self, maker: u32, more: u64) -> bool {
+        self.makers_above(maker).iter().all(|m| {
+            let max = self.makers[m].processes;
+            more == 0 || max.is_none_or(|max| self.processes(*m) + more <= max)
+        })
+    }
+
+    /// What ends by itself has ended.
+    pub(super) fn pass(&mut self, time: u64) {
+        self.now += time;
+        let over = |cap: &Cap| cap.expires.is_some_and(|end| end <= self.now);
+        let ended: Vec<u32> = self.caps.iter().filter(|(_, cap)| over(cap)).map(|(n, _)| *n).collect();
+        ended.into_iter().for_each(|cap| self.erase(cap));
+        self.tidy();
+    }
+
     fn room(&self, maker: u32, containers: u32, factories: u32, grants: u32) -> bool {
         self.makers_above(maker).iter().all(|m| {
             let (used, max) = (self.used(*m), &self.makers[m]);
@@ -137,7 +193,7 @@ impl Naive {
         }
         let rights = self.caps[&parent].rights & mask;
         let cap = self.number();
-        self.caps.insert(cap, Cap { parent: Some(parent), thing, rights, uses, held: true });
+        self.caps.insert(cap, Cap { parent: Some(parent), thing, rights, uses, expires: None, held: true });
         Ok(cap)
     }
 
@@ -258,6 +314,12 @@ impl Naive {
                 let uses = Some(u32::from(how % 4) + 1);
                 Ok((Outcome::Minted, Some(self.add(on, thing, Rights::all(), uses)?)))
             }
+            (V::DeriveFor, _) => {
+                let cap = self.add(on, thing, Rights::all(), None)?;
+                self.caps.get_mut(&cap).unwrap().expires = Some(self.now + lifetime(how));
+                Ok((Outcome::Minted, Some(cap)))
+            }
+            (V::Sync | V::Events, _) => done,
             (V::Revoke, _) => {
                 let below: Vec<u32> =
                     self.caps.iter().filter(|(_, c)| c.parent == Some(on)).map(|(n, _)| *n).collect();
@@ -289,7 +351,7 @@ impl Naive {
                 Ok((Outcome::Described(ObjectKind::Container, rights, depth, None), None))
             }
             (_, Thing::Factory(maker)) => self.on_factory(on, maker, verb, how),
-            (_, Thing::Container(container)) => self.on_container(on, container, verb, token),
+            (_, Thing::Container(container)) => self.on_container(on, container, verb, how, token),
         }
     }
 
@@ -307,11 +369,12 @@ impl Naive {
                 if self.boxes.values().any(|b| b.maker == maker && b.id == id) {
                     return refuse(RefusalCode::Exists);
                 }
-                if !self.room(maker, 1, 0, 1) {
+                if !self.room(maker, 1, 0, 1) || !self.room_for_processes(maker, PIDS) {
                     return refuse(RefusalCode::Quota);
                 }
                 let container = self.number();
-                let made = Made { maker, id, status: Status::Created, doomed: false };
+                let (status, stored) = (Status::Created, BTreeMap::new());
+                let made = Made { maker, id, status, doomed: false, pids: PIDS, piped: piped(how), stored };
                 self.boxes.insert(container, made);
                 match self.add(on, Thing::Container(container), Rights::CONTAINER, None) {
                     Ok(cap) => Ok((Outcome::Minted, Some(cap))),
@@ -343,6 +406,7 @@ impl Naive {
                     containers,
                     factories: (containers + 1).min(above.factories),
                     grants: (64 * (containers + 1)).min(above.grants),
+                    processes: [above.processes, quota(how)].into_iter().flatten().min(),
                 };
                 let new = self.number();
                 self.makers.insert(new, below);
@@ -365,9 +429,37 @@ impl Naive {
                 rows.truncate(PAGE_ROWS);
                 Ok((Outcome::Listed(rows), None))
             }
-            V::Usage => Ok((Outcome::Used(self.used(maker).0, self.makers[&maker].containers), None)),
+            V::Usage => {
+                let (used, processes) = (self.used(maker).0, self.processes(maker));
+                Ok((Outcome::Used(used, self.makers[&maker].containers, processes), None))
+            }
+            V::Grant => self.store(on, maker, how),
             other => panic!("{other:?} on a factory"),
         }
+    }
+
+    /// A capability on one container, stored with another one. Nobody holds it, and nobody lets go of it.
+    fn store(&mut self, on: u32, maker: u32, how: u16) -> Result<(Outcome, Option<u32>), Outcome> {
+        let find = |how: u16| {
+            let id = self.known_id(maker, how);
+            let found = self.boxes.iter().find(|(_, b)| b.maker == maker && Some(&b.id) == id.as_ref());
+            found.map(|(n, _)| *n).ok_or(Outcome::Refused(RefusalCode::NotFound))
+        };
+        let (to, container) = (find(how)?, find(how / 2)?);
+        let name = how % 2;
+        if self.boxes[&to].stored.get(&name).is_some_and(|cap| self.live(*cap)) {
+            return Err(Outcome::Refused(RefusalCode::Exists));
+        }
+        let cap = self.add(on, Thing::Container(container), mask(how) & Rights::CONTAINER, None)?;
+        // What has ended by its uses is swept out when something else is stored.
+        let stored = std::mem::take(&mut self.boxes.get_mut(&to).unwrap().stored);
+        let (mut alive, dead): (BTreeMap<u16, u32>, BTreeMap<u16, u32>) =
+            stored.into_iter().partition(|(_, cap)| self.live(*cap));
+        dead.into_values().for_each(|cap| self.erase(cap));
+        alive.insert(name, cap);
+        self.boxes.get_mut(&to).unwrap().stored = alive;
+        self.tidy();
+        Ok((Outcome::Done, Some(cap)))
     }
 
     fn on_container(
@@ -375,6 +467,7 @@ impl Naive {
         on: u32,
         container: u32,
         verb: Verb,
+        how: u16,
         token: ReplyToken,
     ) -> Result<(Outcome, Option<u32>), Outcome> {
         use Status as S;
@@ -392,6 +485,26 @@ impl Naive {
                     self.stop(container);
                 }
                 done
+            }
+            (V::Take, _) => {
+                let cap = self.boxes[&container].stored.get(&(how % 2)).copied();
+                let Some(cap) = cap.filter(|cap| self.live(*cap)) else {
+                    return refuse(RefusalCode::NotFound);
+                };
+                let thing = self.caps[&cap].thing;
+                Ok((Outcome::Minted, Some(self.add(cap, thing, Rights::all(), None)?)))
+            }
+            (V::Update, S::Created | S::Running | S::Paused) => {
+                let (maker, more) = (self.boxes[&container].maker, pids(how));
+                if !self.room_for_processes(maker, more.saturating_sub(self.boxes[&container].pids)) {
+                    return refuse(RefusalCode::Quota);
+                }
+                self.boxes.get_mut(&container).unwrap().pids = more;
+                Ok((Outcome::Done, None))
+            }
+            (V::Attach, _) => Ok((Outcome::Done, None)),
+            (V::Input, S::Created | S::Running | S::Paused) if self.boxes[&container].piped => {
+                Ok((Outcome::Done, None))
             }
             (V::Pause, S::Running) => set(self, S::Paused),
             (V::Kill, S::Paused) => {
@@ -416,7 +529,8 @@ impl Naive {
                 let on_it = |cap: u32| caps[&cap].thing == Thing::Container(container);
                 self.end_waits(on_it, Outcome::Refused(RefusalCode::Gone));
                 self.caps.retain(|_, cap| cap.thing != Thing::Container(container));
-                self.boxes.remove(&container);
+                let stored = self.boxes.remove(&container).map(|b| b.stored).unwrap_or_default();
+                stored.into_values().for_each(|cap| self.erase(cap));
                 self.tidy();
                 Ok((Outcome::Done, None))
             }
@@ -444,8 +558,13 @@ impl Naive {
 /// What a verb may be sent to (true: factories only, false: containers only) and the rights it needs.
 pub(super) fn needs(verb: Verb) -> (Option<bool>, Rights) {
     match verb {
-        V::Derive | V::DeriveOnce | V::Revoke | V::RevokeOne => (None, Rights::DERIVE),
-        V::Drop | V::Close | V::Hand | V::Describe => (None, Rights::empty()),
+        V::Derive | V::DeriveOnce | V::DeriveFor | V::Revoke | V::RevokeOne => (None, Rights::DERIVE),
+        V::Drop | V::Close | V::Hand | V::Describe | V::Sync | V::Pass => (None, Rights::empty()),
+        V::Events => (None, Rights::OBSERVE),
+        V::Grant => (Some(true), Rights::LIST),
+        V::Take => (Some(false), Rights::EXEC),
+        V::Update => (Some(false), Rights::UPDATE),
+        V::Attach | V::Input => (Some(false), Rights::ATTACH),
         V::Create => (Some(true), Rights::CREATE),
         V::Lookup | V::List => (Some(true), Rights::LIST),
         V::Delegate => (Some(true), Rights::DELEGATE),
