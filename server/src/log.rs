@@ -1,6 +1,7 @@
 //! What a process wrote, as far back as there is room.
 
 use alloc::collections::VecDeque;
+use alloc::vec::Vec;
 use bailiwick_protocol::message::LogsReply;
 
 /// Bytes kept of each process's output.
@@ -73,8 +74,8 @@ pub enum Ended {
 /// Cuts a stream into lines for the console.
 #[derive(Clone, Debug, Default)]
 pub struct Lines {
-    /// The line begun and not ended.
-    begun: heapless::Vec<u8, LINE_MAX>,
+    /// The line begun and not ended, at most [`LINE_MAX`] bytes. Nothing is allocated unless there is one.
+    begun: Vec<u8>,
 }
 
 impl Lines {
@@ -82,13 +83,12 @@ impl Lines {
     /// comes in pieces.
     pub fn feed(&mut self, bytes: &[u8], mut line: impl FnMut(&[u8])) {
         for byte in bytes {
-            let full = *byte == b'\n' || self.begun.push(*byte).is_err();
-            if full {
+            if *byte == b'\n' || self.begun.len() >= LINE_MAX {
                 line(&self.begun);
                 self.begun.clear();
-                if *byte != b'\n' {
-                    let _ = self.begun.push(*byte);
-                }
+            }
+            if *byte != b'\n' {
+                self.begun.push(*byte);
             }
         }
     }

@@ -27,6 +27,10 @@ impl Stream {
             self.rows.pop_front();
             self.start = self.start.saturating_add(1);
         }
+        if self.rows.is_empty() {
+            // Many streams never hold a second one.
+            self.rows.reserve_exact(1);
+        }
         self.rows.push_back(row);
     }
 
