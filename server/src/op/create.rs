@@ -125,7 +125,8 @@ fn cost(manager: &Manager, handle: FactoryHandle, plan: &Plan) -> Result<Amounts
     let factory = manager.factories.get(handle).ok_or(RefusalCode::NotFound)?;
     quota::bounded(plan.resources(), &factory.quota, "config.json: linux.resources.")?;
     let cost = quota::container(plan.stdio, plan.resources());
-    manager.check_quota(handle, &cost.plus(quota::CAPABILITY))?;
+    // There was room for its capability when it was admitted, and nothing was charged since.
+    manager.check_quota(handle, &cost)?;
     Ok(cost)
 }
 
