@@ -12,6 +12,8 @@ pub(crate) enum Kind {
     Ratio,
     /// A ratio to the same for a small table: it must hardly grow with the table, whatever is recorded.
     Growth,
+    /// No more than what is stated, its peer.
+    Bound,
     /// Depends on the machine, and is only shown.
     Shown,
 }
@@ -80,7 +82,7 @@ impl Figure {
     pub(crate) fn compared(&self) -> Option<f64> {
         match self.kind {
             Kind::Exact => Some(self.ours),
-            Kind::Ratio | Kind::Growth => self.ratio(),
+            Kind::Ratio | Kind::Growth | Kind::Bound => self.ratio(),
             Kind::Shown => None,
         }
     }

@@ -6,11 +6,12 @@ use crate::stepping::{self, mark};
 use anyhow::{Context, Result, anyhow};
 use bailiwick_client::{Container, Factory};
 use bailiwick_kernel_glue::model::Model;
+use bailiwick_kernel_glue::{ContainerKey, KernelGlue, Progress};
 use bailiwick_protocol::frame::{FRAME_MAX, FrameBuffer, Tag, decode_reply};
 use bailiwick_protocol::message::{LogsReply, Reply, Stdio};
 use bailiwick_protocol::rights::Rights;
 use bailiwick_server::loopback::{Loopback, LoopbackChannel};
-use bailiwick_server::{Limits, Policy};
+use bailiwick_server::{Limits, Policy, ValidConfig, plan};
 use bailiwick_tests::desk;
 use rustix::time::{ClockId, clock_gettime};
 use std::hint::black_box;
@@ -26,7 +27,7 @@ pub(crate) const CHILD: &str = "--counted";
 type Client = Container<LoopbackChannel<Model>>;
 
 /// A server with this many containers, and one of those in the middle.
-fn server(containers: u32) -> Result<(Loopback<Model>, Vec<Client>)> {
+pub(crate) fn server(containers: u32) -> Result<(Loopback<Model>, Vec<Client>)> {
     let limits = Limits { containers, ..Limits::default() };
     let (loopback, channel) = Loopback::new(Model::new(1), limits, Policy::default());
     let factory = Factory::new(channel);
@@ -151,6 +152,10 @@ const RECORDS: u32 = 1000;
 fn memory() -> Result<Vec<Figure>> {
     let each = |before: usize| (heap::live().saturating_sub(before) as f64 / f64::from(RECORDS)).ceil();
     let before = heap::live();
+    let model = model_alone()?;
+    let kernel = each(before);
+    drop(model);
+    let before = heap::live();
     let (_loopback, clients) = server(RECORDS)?;
     let container = each(before);
     let client = clients.first().context("a container")?;
@@ -168,6 +173,31 @@ fn memory() -> Result<Vec<Figure>> {
             container,
             "heap of manager, client handle and model kernel, mean of 1,000 with one configuration; host",
         ),
+        figure(
+            "memory of an idle container without its kernel",
+            container - kernel,
+            "the same less what the model kernel alone takes for 1,000 such containers",
+        )
+        .aim(1024.0),
         figure("memory of a grant", each(before), "the same, mean of 1,000 capabilities of one container"),
     ])
+}
+
+/// A model kernel that has prepared as many containers of the same bundle, without a server.
+fn model_alone() -> Result<Model> {
+    let mut model = Model::new(1);
+    let bundle = desk::bundle(&["/bin/true"]);
+    let config =
+        ValidConfig::parse(&desk::config(&["/bin/true"]).to_string()).map_err(|error| anyhow!("{error}"))?;
+    for number in 0..RECORDS {
+        let id = format!("c{number:06}");
+        let request = plan::Request { id: &id, bundle: "/bundles/true", group: &id, stdio: Stdio::Log };
+        let plan = plan::plan(&config, &model.features(), &Policy::default(), &request)
+            .map_err(|refusal| anyhow!("{refusal}"))?;
+        match model.prepare(ContainerKey(number.into()), bundle.clone(), &plan) {
+            Progress::Done(Ok(_)) => {}
+            other => return Err(anyhow!("prepare: {other:?}")),
+        }
+    }
+    Ok(model)
 }

@@ -1,5 +1,6 @@
 //! Measures, prints one table, and compares it with what is recorded.
 
+mod authority;
 mod figure;
 mod heap;
 mod host;
@@ -35,14 +36,23 @@ struct Args {
     /// Does what is counted on the host, with this many containers
     #[arg(long, hide = true)]
     counted: Option<u32>,
+    /// The same, with this many grants
+    #[arg(long, hide = true)]
+    counted_grants: Option<u32>,
+    /// The same, while the tree with this number is swept
+    #[arg(long, hide = true)]
+    counted_sweep: Option<usize>,
+    /// Only what is measured over the loopback channel
+    #[arg(long)]
+    loopback: bool,
 }
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    let done = match args.counted {
-        Some(containers) => host::counted(containers).map(|()| ExitCode::SUCCESS),
-        None => run(&args),
-    };
+    let counted = args.counted.map(host::counted);
+    let counted = counted.or_else(|| args.counted_grants.map(authority::count_grants));
+    let counted = counted.or_else(|| args.counted_sweep.map(authority::count_sweep));
+    let done = counted.map_or_else(|| run(&args), |counted| counted.map(|()| ExitCode::SUCCESS));
     done.unwrap_or_else(|error| {
         eprintln!("tests/bench/run: {error:#}");
         ExitCode::from(2)
@@ -50,7 +60,7 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> Result<ExitCode> {
-    let figures = measure(args.quick)?;
+    let figures = if args.loopback { loopback(args.quick)? } else { measure(args.quick)? };
     if args.json {
         println!("{}", serde_json::to_string_pretty(&figures)?);
     } else {
@@ -72,9 +82,15 @@ fn run(args: &Args) -> Result<ExitCode> {
 fn measure(quick: bool) -> Result<Vec<Figure>> {
     let mut figures = machine::figures(quick).context("in QEMU")?;
     figures.extend(source::figures().context("sizes")?);
-    figures.extend(host::figures(quick).context("over loopback")?);
+    figures.extend(loopback(quick)?);
     if !quick {
         figures.extend(runtimes::figures().context("beside other runtimes")?);
     }
+    Ok(figures)
+}
+
+fn loopback(quick: bool) -> Result<Vec<Figure>> {
+    let mut figures = host::figures(quick).context("over loopback")?;
+    figures.extend(authority::figures().context("over loopback")?);
     Ok(figures)
 }

@@ -64,6 +64,7 @@ impl Record {
             let bound = match figure.kind {
                 Kind::Exact => self.exact.get(name),
                 Kind::Growth => Some(&GROWTH),
+                Kind::Bound => Some(&1.0),
                 Kind::Ratio | Kind::Shown => self.ratio.get(name),
             };
             match bound {
@@ -114,6 +115,13 @@ mod tests {
         record.update(&[figure(Kind::Growth, 20.0)]);
         assert_eq!(record.compare(&[figure(Kind::Growth, 10.4)]), Comparison::default());
         assert_eq!(record.compare(&[figure(Kind::Growth, 10.6)]).worse.len(), 1);
+    }
+
+    #[test]
+    fn what_is_stated_is_the_bound() {
+        let record = Record::default();
+        assert_eq!(record.compare(&[figure(Kind::Bound, 10.0)]), Comparison::default());
+        assert_eq!(record.compare(&[figure(Kind::Bound, 10.1)]).worse.len(), 1);
     }
 
     #[test]
