@@ -8,6 +8,7 @@
 //!
 //! [`plan`] is the vocabulary: the ordered list of kernel steps that turns a configuration into a container, as
 //! plain data; [`filter`] is its part about system-call filters. [`glue`] is the trait with a promise for each verb. [`port`] is the server's side of a transport.
+//! [`picture`] is for tests that compare whole states.
 //! The backends have equal shape: `model` in memory, `metal` on our own kernel, `linux` on Linux; `contract` is
 //! the one suite that all three must pass.
 #![cfg_attr(not(feature = "linux"), no_std)]
@@ -19,6 +20,7 @@ pub mod glue;
 #[cfg(feature = "linux")]
 pub mod linux;
 pub mod own_kernel;
+pub mod picture;
 pub mod plan;
 pub mod port;
 

@@ -71,6 +71,13 @@ pub struct Record {
     pub revoked: BTreeSet<Badge>,
 }
 
+impl Record {
+    /// All replies to the call with this token so far.
+    pub fn answers_to(&self, token: ReplyToken) -> &[Answer] {
+        self.answers.get(&token).map_or(&[], Vec::as_slice)
+    }
+}
+
 impl Port for Record {
     fn reply(&mut self, token: ReplyToken, mint: Option<Badge>, write: impl FnOnce(&mut FrameBuffer)) {
         let mut room = FrameBuffer::new();
@@ -163,7 +170,7 @@ impl Desk {
 
     /// All replies to a call so far.
     pub fn answers(&self, sent: Sent) -> &[Answer] {
-        self.port.answers.get(&sent.token).map_or(&[], Vec::as_slice)
+        self.port.answers_to(sent.token)
     }
 
     /// The reply to a call, if it has come.

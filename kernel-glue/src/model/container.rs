@@ -4,6 +4,7 @@ use super::directory::{Above, Directory, Mode, Node, PROGRAM};
 use super::objects::Objects;
 use super::process::{Identity, Process, Run};
 use super::script::{Script, base};
+use super::shared::Shared;
 use super::{Model, Pace};
 use crate::glue::{ContainerKey, ExecKey, Pid, Prepared, ProcessKey, Progress, StepFault};
 use crate::plan::{
@@ -22,7 +23,7 @@ use bailiwick_protocol::message::{Exit, Nanos};
 #[derive(Clone, Debug)]
 pub(super) struct Container {
     bundle: Directory,
-    plan: Plan,
+    plan: Shared<Plan>,
     /// Namespaces by kind; kinds that are missing are the host's.
     pub namespaces: BTreeMap<Namespace, u64>,
     mounts: Vec<u64>,
@@ -106,7 +107,7 @@ impl Model {
         }
         let container = Container {
             bundle,
-            plan: plan.clone(),
+            plan: Shared::new(plan.clone()),
             namespaces: BTreeMap::new(),
             mounts: Vec::new(),
             group: None,
@@ -124,7 +125,7 @@ impl Model {
             memory_peak: 0,
             oom_kills: 0,
         };
-        self.containers.insert(key, container);
+        self.containers.insert(key, Shared::new(container));
         match self.begin(key, Work::Prepare(0)) {
             Some(Ended::Prepared(result)) => Progress::Done(result),
             Some(_) => Progress::Done(Err(lost())),
@@ -557,7 +558,7 @@ impl Model {
             return refuse(Errno::EEXIST, "the process key is in use");
         }
         let first = container.first.and_then(|pid| self.objects.processes.get(&pid));
-        if !first.is_some_and(Process::lives) {
+        if !first.is_some_and(|process| process.lives()) {
             return refuse(Errno::ESRCH, "the container's first process has ended");
         }
         Ok(())

@@ -3,7 +3,7 @@
 use super::Model;
 use super::container::{Container, Motion};
 use super::directory::{Above, Directory, Node};
-use super::process::{Process, Run};
+use super::process::Run;
 use super::time::Jump;
 use crate::glue::{
     BundleError, ContainerKey, Event, ExecKey, KernelGlue, OutputRead, Pid, Prepared, ProcessKey, Progress,
@@ -88,7 +88,7 @@ impl KernelGlue for Model {
         }
         self.settle();
         let pid = self.pid_of(process).ok_or(Errno::ESRCH)?;
-        let lives = self.objects.processes.get(&pid).is_some_and(Process::lives);
+        let lives = self.objects.processes.get(&pid).is_some_and(|process| process.lives());
         let reached: Vec<Pid> = match scope {
             Scope::First if lives => Vec::from([pid]),
             Scope::First => Vec::new(),
@@ -99,7 +99,7 @@ impl KernelGlue for Model {
         }
         self.step()?;
         for pid in reached {
-            if self.objects.processes.get(&pid).is_some_and(Process::lives) {
+            if self.objects.processes.get(&pid).is_some_and(|process| process.lives()) {
                 self.deliver(pid, signal);
             }
         }

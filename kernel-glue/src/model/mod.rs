@@ -21,13 +21,14 @@
 
 mod container;
 mod directory;
-mod fingerprint;
 #[cfg(feature = "contract")]
 mod fixture;
 mod glue;
 mod objects;
+mod picture;
 mod process;
 mod script;
+mod shared;
 mod time;
 
 pub use directory::{COMMANDS, Directory, Mode};
@@ -105,7 +106,7 @@ pub struct Model {
     features: Features,
     host: Directory,
     objects: objects::Objects,
-    containers: BTreeMap<ContainerKey, container::Container>,
+    containers: BTreeMap<ContainerKey, shared::Shared<container::Container>>,
     events: VecDeque<Event>,
     failure: Option<Failure>,
     steps: u64,

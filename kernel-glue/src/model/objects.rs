@@ -1,6 +1,7 @@
 //! The kernel's objects, in tables of their own: a container that forgets one leaves it here to be counted.
 
 use super::process::Process;
+use super::shared::Shared;
 use crate::glue::{ContainerKey, Pid};
 use crate::plan::Namespace;
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -42,7 +43,7 @@ pub(super) struct NamespaceObject {
 /// All tables.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Objects {
-    pub processes: BTreeMap<Pid, Process>,
+    pub processes: BTreeMap<Pid, Shared<Process>>,
     /// The same processes, by container: what is asked of one must not take longer for what others have.
     by_container: BTreeSet<(ContainerKey, Pid)>,
     namespaces: BTreeMap<u64, NamespaceObject>,
@@ -77,7 +78,7 @@ impl Objects {
     /// Takes a process in.
     pub(super) fn add_process(&mut self, process: Process) {
         self.by_container.insert((process.key.container(), process.pid));
-        self.processes.insert(process.pid, process);
+        self.processes.insert(process.pid, Shared::new(process));
     }
 
     /// Forgets a process.

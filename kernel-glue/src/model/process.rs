@@ -12,6 +12,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use bailiwick_protocol::error::Errno;
 use bailiwick_protocol::message::{Exit, InputEnd, Nanos, Stdio};
+use core::ops::Deref;
 
 /// Memory a process takes as it is.
 const PROCESS_MEMORY: u64 = 256 * 1024;
@@ -110,17 +111,15 @@ impl Process {
         }
     }
 
-    /// 0 for the first process of its container, else one more than its exec key.
-    pub(super) fn key_number(&self) -> u32 {
-        match self.key {
-            ProcessKey::First(_) => 0,
-            ProcessKey::Exec(_, exec) => exec.0 + 1,
-        }
+    /// Whether there is output, whether that was told, how much input is left, and whether more may come.
+    pub(super) fn streams(&self) -> (bool, bool, usize, bool) {
+        let (told, open) = (self.told == Told::Yes, self.input_end == InputEnd::Open);
+        (!self.output.is_empty(), told, self.input.len(), open)
     }
 
-    /// Bytes it has not read, and whether more may come.
-    pub(super) fn input_left(&self) -> (usize, bool) {
-        (self.input.len(), self.input_end == InputEnd::Open)
+    /// How many commands of its program it has still to do.
+    pub(super) fn commands_left(&self) -> usize {
+        self.script.0.len()
     }
 
     /// Signals that came while it was frozen.
@@ -161,7 +160,7 @@ impl Model {
     pub(super) fn living(&self, key: ContainerKey) -> impl Iterator<Item = &Process> {
         self.objects
             .processes_of(key)
-            .filter_map(|pid| self.objects.processes.get(&pid))
+            .filter_map(|pid| self.objects.processes.get(&pid).map(Deref::deref))
             .filter(|p| p.lives())
     }
 
@@ -449,7 +448,7 @@ impl Model {
         for pid in pids {
             let Some(process) = self.objects.processes.get_mut(&pid) else { continue };
             for signal in core::mem::take(&mut process.pending) {
-                if self.objects.processes.get(&pid).is_some_and(Process::lives) {
+                if self.objects.processes.get(&pid).is_some_and(|process| process.lives()) {
                     self.deliver(pid, signal);
                 }
             }

@@ -1,12 +1,12 @@
 //! Does the tree hang together?
 
 use super::{Grant, Grants, Hold, Standing, Sweep};
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::String;
+use bailiwick_kernel_glue::picture::{Picture, Thing};
 use bailiwick_protocol::id::Badge;
 use bailiwick_protocol::message::Nanos;
-use core::hash::{Hash, Hasher};
 
 impl<O: Copy> Grants<O> {
     /// Looks whether no grant holds more than its parent, whether the tree hangs together, and whether whatever was cut
@@ -32,26 +32,26 @@ impl<O: Copy> Grants<O> {
                 let leaving = swept.contains(&badge) || ended(object);
                 fits(leaving, || format!("{badge:?}: is cut off, and nothing will free it"))?;
             } else if hold == Hold::GivenUp {
-                let joint = !grant.family.is_empty() || self.withered.contains(&badge);
+                let joint = !grant.family.is_empty() || self.withered.contains(&badge) || ended(object);
                 fits(joint, || format!("{badge:?}: was given up, and nothing hangs on it"))?;
             }
         }
         fits(count == self.len, || format!("{count} grants, and {} were counted", self.len))
     }
 
-    /// Feeds `out` with everything that decides how a grant goes on, its parent named by its label.
-    pub(crate) fn fingerprint(
-        &self,
-        badge: Badge,
-        now: Nanos,
-        labels: &BTreeMap<Badge, usize>,
-        out: &mut impl Hasher,
-    ) {
-        let Some(grant) = self.get(badge) else { return };
-        let parent = grant.membership.map(|membership| labels.get(&membership.parent).copied());
-        (grant.rights, grant.depth, grant.hold == Hold::Held, grant.uses, parent).hash(out);
-        grant.expires.map(|end| end.0.saturating_sub(now.0)).hash(out);
-        self.is_attached(badge).hash(out);
+    /// Draws every record: what it allows, and below which one it is.
+    pub(crate) fn draw(&self, now: Nanos, picture: &mut Picture) {
+        for (badge, ..) in self.iter() {
+            let Some(grant) = self.get(badge) else { continue };
+            let left = grant.expires.map(|end| end.0.saturating_sub(now.0));
+            let held = grant.hold == Hold::Held;
+            let said = (grant.rights, held, grant.uses, left, self.is_attached(badge));
+            picture.mark(Thing::Grant(badge), ("grant", said));
+            let parent = grant.membership.map(|membership| membership.parent);
+            if let Some(parent) = parent.filter(|parent| self.get(*parent).is_some()) {
+                picture.link(Thing::Grant(badge), Thing::Grant(parent), "derived from");
+            }
+        }
     }
 
     fn gather(&self, badge: Badge, into: &mut BTreeSet<Badge>) {

@@ -52,7 +52,8 @@ impl Sweep {
     }
 
     /// Every grant that is still to be freed. For audits.
-    pub(super) fn tops(&self) -> impl Iterator<Item = Badge> {
+    /// Every grant that is still to be freed. For audits.
+    pub(crate) fn tops(&self) -> impl Iterator<Item = Badge> {
         self.top.iter().chain(self.path.iter().copied())
     }
 }

@@ -14,7 +14,7 @@
 use super::parked::{LogWait, Parked, Waits};
 use super::tell::{EventWait, News, Watch};
 use super::{Execution, FactoryHandle, Manager, Object};
-use crate::grant::{Sweep, Swept};
+use crate::grant::{Peers, Sweep, Swept};
 use alloc::collections::btree_map::Entry;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
@@ -58,6 +58,11 @@ pub(crate) struct Remains {
 }
 
 impl Remains {
+    /// The grants on it that are not freed yet.
+    pub(super) const fn peers(&self) -> &Peers {
+        &self.execution.peers
+    }
+
     pub(super) fn new(execution: Execution, watch: Watch) -> Self {
         Remains { execution, watch, stored: Vec::new() }
     }
@@ -80,8 +85,10 @@ impl Remains {
 type Stack = Vec<Job>;
 
 /// Jobs in the order they came, and who waits for them.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Jobs {
+    /// Most steps done at once.
+    steps: u32,
     queue: VecDeque<Stack>,
     /// What has come of the step that is being done.
     nested: Stack,
@@ -95,9 +102,8 @@ pub(crate) struct Jobs {
 }
 
 /// Whether a step is being done.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Turn {
-    #[default]
     Calls,
     Steps,
 }
@@ -112,6 +118,20 @@ struct Sync {
 const SYNCS_MAX: u32 = 16;
 
 impl Jobs {
+    /// None yet; at most so many steps at once.
+    pub(super) const fn new(steps: u32) -> Self {
+        Jobs {
+            steps,
+            queue: VecDeque::new(),
+            nested: Vec::new(),
+            turn: Turn::Calls,
+            begun: 0,
+            done: 0,
+            syncs: VecDeque::new(),
+            syncing: BTreeMap::new(),
+        }
+    }
+
     /// What is being swept.
     pub(super) fn sweeps(&self) -> impl Iterator<Item = &Sweep> {
         self.queue.iter().flatten().flat_map(|job| {
@@ -127,6 +147,11 @@ impl Jobs {
     /// Everything that is left over.
     pub(super) fn all(&self) -> impl Iterator<Item = &Job> {
         self.queue.iter().flatten()
+    }
+
+    /// Calls of `Sync` that wait: on which capability, and for how many jobs.
+    pub(super) fn syncing(&self) -> impl Iterator<Item = (Badge, u64)> {
+        self.syncs.iter().map(|sync| (sync.call.badge, sync.after.saturating_sub(self.done)))
     }
 
     /// Whether the containers of this factory are being handed over.
@@ -146,6 +171,14 @@ enum Step {
 }
 
 impl Manager {
+    /// The same, doing at most this many steps of work at once, at least one, in place of [`STEPS`]: to try what may
+    /// come between two of them.
+    #[must_use]
+    pub fn in_steps_of(mut self, steps: u32) -> Self {
+        self.jobs.steps = steps.max(1);
+        self
+    }
+
     /// Does a bounded piece of the work that earlier calls have left over. The owner of the loop calls it whenever
     /// there is nothing else to do and the last call said [`Leftover::Some`]; every other call does a piece as well.
     #[inline]
@@ -161,15 +194,16 @@ impl Manager {
     fn do_a_piece<G: KernelGlue, P: Port>(&mut self, glue: &mut G, port: &mut P) -> Leftover {
         // The clock is the kernel's to ask: only if some capability ends by itself, and once.
         let mut now = None;
-        let mut left = STEPS;
+        let mut left = self.jobs.steps;
         while left > 0 {
-            left -= 1;
             if self.answer_sync(port).is_some() {
+                left -= 1;
                 continue;
             }
             if let Some(badge) = self.grants.take_expired(|| *now.get_or_insert_with(|| glue.now())) {
                 let sweep = self.grants.cut(badge);
                 self.jobs.put_off(Vec::from([Job::Sweep(sweep)]));
+                left -= 1;
                 continue;
             }
             let Some(mut stack) = self.jobs.queue.pop_front() else { break };
@@ -200,8 +234,8 @@ impl Manager {
         if self.jobs.turn == Turn::Steps {
             return self.jobs.nested.push(job);
         }
-        let mut stack = Vec::from([job]);
-        self.work(glue, port, &mut stack, &mut { STEPS });
+        let (mut stack, mut left) = (Vec::from([job]), self.jobs.steps);
+        self.work(glue, port, &mut stack, &mut left);
         if !stack.is_empty() {
             self.jobs.put_off(stack);
         }

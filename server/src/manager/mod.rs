@@ -14,10 +14,10 @@ mod audit;
 mod end;
 mod event;
 mod factory;
-mod fingerprint;
 mod jobs;
 mod object;
 mod parked;
+mod picture;
 pub(crate) mod quota;
 mod tell;
 
@@ -84,12 +84,19 @@ pub struct Manager {
 }
 
 /// What a reply borrows until it is sent. What is left in it afterwards means nothing.
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub(crate) struct Scratch {
     pub(crate) text: String,
     pub(crate) list: ListPage,
     pub(crate) processes: ProcessPage,
     pub(crate) events: EventPage,
+}
+
+// What is left in it means nothing, in a copy either.
+impl Clone for Scratch {
+    fn clone(&self) -> Self {
+        Scratch::default()
+    }
 }
 
 impl fmt::Debug for Scratch {
@@ -128,7 +135,7 @@ impl Manager {
             factories,
             containers: Table::new(limits.containers),
             processes: Table::new(limits.processes),
-            jobs: jobs::Jobs::default(),
+            jobs: jobs::Jobs::new(STEPS),
             scratch: Scratch::default(),
             configs: Configs::default(),
         };

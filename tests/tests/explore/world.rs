@@ -1,405 +1,404 @@
-//! The small world: what its clients can do, what must come of it, and when two worlds are the same.
+//! The small world: what has happened in it, and what must come of the next act.
 
+use super::alphabet::{Act, IDS, Move, What, calls, reads, terms};
+use super::list::{Id, Known, List, Standing};
 use bailiwick_kernel_glue::model::{Directory, Model};
+use bailiwick_kernel_glue::picture::{Picture, Thing};
 use bailiwick_kernel_glue::{ContainerKey, KernelGlue, ReplyToken};
-use bailiwick_protocol::error::{Errno, ErrorReply, RefusalCode};
-use bailiwick_protocol::id::{Badge, GrantHandle};
+use bailiwick_protocol::error::{Errno, ErrorReply, Refusal, RefusalCode};
+use bailiwick_protocol::id::Badge;
 use bailiwick_protocol::message::*;
 use bailiwick_protocol::op::{ObjectKind, Op};
 use bailiwick_protocol::rights::Rights;
 use bailiwick_server::{Leftover, Limits, OciLifecycleState};
-use bailiwick_tests::desk::{Answer, Desk, few};
-use serde_json::json;
-use std::collections::BTreeMap;
-use std::collections::hash_map::DefaultHasher;
-use std::hash::{Hash, Hasher};
+use bailiwick_tests::desk::{Answer, Desk};
 
-const CLIENTS: usize = 3;
+pub(super) const CLIENTS: usize = 3;
 const HOLDS: usize = 3;
+/// Capabilities that have ended and are still tried.
+const DEAD: usize = 2;
 
-/// What was derived from what, by the word of the answers.
-#[derive(Clone, Copy, Debug)]
-struct Known {
-    parent: Option<Badge>,
-    kind: ObjectKind,
-    most: Rights,
-    handle: Option<GrantHandle>,
-    /// The container it is on or in, counted through.
-    container: Option<usize>,
-    uses: Option<u32>,
-    dropped: bool,
-    cut: bool,
+/// Whether it matters which client is which.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Clients {
+    Alike,
+    Numbered,
 }
 
+/// A call without an answer.
 #[derive(Clone, Debug)]
 struct Open {
+    token: ReplyToken,
     client: usize,
     life: u32,
-    on: Badge,
+    on: Id,
     op: Op,
-    terms: Option<Derive>,
+    what: What,
+    sent: Nanos,
 }
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Act {
-    Call {
-        client: u8,
-        hold: u8,
-        what: What,
-    },
-    /// Client to the next one.
-    Hand {
-        client: u8,
-        hold: u8,
-    },
-    Close {
-        client: u8,
-        hold: u8,
-    },
-    Die {
-        client: u8,
-    },
-    /// The next kernel event.
-    Event,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum What {
-    Derive(u8),
-    Revoke,
-    /// The capability with this position among those derived from the one the call is sent on.
-    RevokeOne(u8),
-    Drop,
-    Sync,
-    Create {
-        id: u8,
-        bundle: u8,
-    },
-    Delegate,
-    Lookup(u8),
-    Start,
-    Kill,
-    Pause,
-    Resume,
-    Exec,
-    Wait,
-    Logs,
-    Events,
-    Delete(DeleteMode),
-    State,
-}
-
-/// An act, and which of the kernel steps it takes fails (0 is none).
-pub(super) type Move = (Act, u8);
 
 #[derive(Clone)]
 pub(super) struct World {
     desk: Desk,
-    holds: [Vec<Badge>; CLIENTS],
+    holds: [Vec<Id>; CLIENTS],
     lives: [u32; CLIENTS],
-    known: BTreeMap<Badge, Known>,
-    open: BTreeMap<ReplyToken, Open>,
-    containers: usize,
-    /// Containers that somebody has had deleted, or whose creation may have been called off.
-    doomed: Vec<usize>,
-    states: BTreeMap<ContainerKey, OciLifecycleState>,
-}
-
-const IDS: [&str; 2] = ["a", "b"];
-
-pub(super) fn bundles() -> [Directory; 2] {
-    let plain = json!({
-        "ociVersion": "1.3.0",
-        "root": { "path": "rootfs" },
-        "process": { "cwd": "/", "args": ["sleep", "1000"], "user": { "uid": 0, "gid": 0 } },
-        "linux": { "namespaces": [{ "type": "mount" }, { "type": "pid" }] }
-    });
-    let mut slow = plain.clone();
-    let hook = |seconds| json!([{ "path": "/bin/sleep", "args": ["sleep", seconds] }]);
-    slow["hooks"] = json!({ "createRuntime": hook("2"), "startContainer": hook("1"), "poststop": hook("1") });
-    [plain, slow].map(|config| Directory::bundle(config.to_string()))
-}
-
-const NARROW: Rights =
-    Rights::INSPECT.union(Rights::START).union(Rights::OBSERVE).union(Rights::CREATE).union(Rights::DERIVE);
-
-fn terms(which: u8) -> Derive {
-    match which {
-        0 => Derive::new(Rights::all()),
-        1 => Derive::new(NARROW),
-        _ => Derive { uses: Some(1), ..Derive::new(Rights::all()) },
-    }
+    list: List,
+    open: Vec<Open>,
+    /// What is stored with which container.
+    stored: Vec<(ContainerKey, Id)>,
+    /// Containers that somebody has had deleted.
+    doomed: Vec<ContainerKey>,
+    states: Vec<(ContainerKey, OciLifecycleState)>,
+    dead: Vec<Badge>,
 }
 
 impl World {
-    pub(super) fn new() -> World {
-        let desk = Desk::new(Model::new(1), Limits { containers: 2, factories: 3, processes: 2 });
-        let root = Known {
-            parent: None,
-            kind: ObjectKind::Factory,
-            most: Rights::FACTORY,
-            handle: None,
-            container: None,
-            uses: None,
-            dropped: false,
-            cut: false,
-        };
-        let (known, holds) = (BTreeMap::from([(desk.root, root)]), [vec![desk.root], vec![], vec![]]);
+    /// One client holds the root factory, and nothing was done; the server does so many steps of its work at once.
+    pub(super) fn new(first: usize, steps: u32, bundles: &[Directory; 2]) -> World {
+        let mut desk = Desk::new(Model::new(1), Limits { containers: 2, factories: 3, processes: 2 });
+        desk.manager = desk.manager.in_steps_of(steps);
+        // The server knows both configurations, so that none is read again in each history.
+        for bundle in bundles {
+            desk.call(desk.root, &Request::Plan(Page { from: 0 }), Some(bundle)).unwrap();
+        }
+        let (list, root) = List::new(desk.root);
+        let mut holds = [vec![], vec![], vec![]];
+        holds[first].push(root);
         World {
             desk,
             holds,
             lives: [0; CLIENTS],
-            known,
-            open: BTreeMap::new(),
-            containers: 0,
+            list,
+            open: vec![],
+            stored: vec![],
             doomed: vec![],
-            states: BTreeMap::new(),
+            states: vec![],
+            dead: vec![],
         }
     }
 
-    fn above(&self, badge: Badge) -> impl Iterator<Item = &Known> {
-        std::iter::successors(self.known.get(&badge), |known| known.parent.and_then(|p| self.known.get(&p)))
+    /// How many kernel steps were taken.
+    pub(super) fn kernel_steps(&self) -> u64 {
+        self.desk.glue.steps()
     }
 
-    /// Whether a call on this capability may be let through, by the list.
-    fn live(&self, badge: Badge) -> bool {
-        !self.known[&badge].dropped && self.above(badge).all(|known| !known.cut && known.uses != Some(0))
+    fn badge(&self, id: Id) -> Badge {
+        self.list.get(id).badge.unwrap()
     }
 
-    fn children(&self, badge: Badge) -> Vec<(Badge, GrantHandle)> {
-        let own = |known: &Known| known.parent == Some(badge) && !known.cut;
-        self.known.iter().filter(|(_, k)| own(k)).filter_map(|(b, k)| Some((*b, k.handle?))).collect()
+    fn is_live(&self, id: Id) -> bool {
+        let there = |key: ContainerKey| self.states.iter().any(|(other, _)| *other == key);
+        self.list.is_live(id, self.desk.glue.now()) && self.list.get(id).container.is_none_or(there)
     }
 
-    pub(super) fn acts(&self) -> Vec<Act> {
+    /// Everything that can be done here and may be let through.
+    pub(super) fn acts(&self, clients: Clients) -> Vec<Act> {
         let mut acts = vec![Act::Event];
+        if self.desk.manager.next_expiry().is_some() {
+            acts.push(Act::Second);
+        }
         for client in 0..CLIENTS {
             let whom = client as u8;
-            if !self.holds[client].is_empty() {
+            if self.holds[client].len() > 1 {
                 acts.push(Act::Die { client: whom });
             }
-            for (hold, badge) in self.holds[client].iter().enumerate() {
+            for (hold, id) in self.holds[client].iter().enumerate() {
                 let hold = hold as u8;
                 acts.push(Act::Close { client: whom, hold });
-                if self.holds[(client + 1) % CLIENTS].len() < HOLDS {
-                    acts.push(Act::Hand { client: whom, hold });
-                }
-                let room = self.holds[client].len() < HOLDS;
-                let what = self.calls(*badge, room);
-                acts.extend(what.into_iter().map(|what| Act::Call { client: whom, hold, what }));
+                acts.extend(self.takers(client, clients).map(|to| Act::Hand { client: whom, hold, to }));
+                let calls = self.calls(client, *id).into_iter().filter(|what| self.allows(*id, *what));
+                acts.extend(calls.map(|what| Act::Call { client: whom, hold, what }));
             }
         }
         acts
     }
 
-    fn calls(&self, badge: Badge, room: bool) -> Vec<What> {
-        let known = self.known[&badge];
-        let mut calls = vec![What::Revoke, What::Drop];
-        if !self.live(badge) {
-            // A dead capability: one call of each sort shows that it is.
-            return vec![What::Sync, What::Derive(0)];
-        }
-        calls.extend((0..self.children(badge).len()).map(|at| What::RevokeOne(at as u8)));
-        if room {
-            calls.extend((0..3).map(What::Derive));
-        }
-        match known.kind {
-            ObjectKind::Factory if room => {
-                for id in 0..2 {
-                    calls.extend((0..2).map(|bundle| What::Create { id, bundle }));
-                    calls.push(What::Lookup(id));
-                }
-                calls.extend([What::Delegate, What::Events]);
-            }
-            ObjectKind::Factory => {}
-            ObjectKind::Container => {
-                calls.extend([What::Start, What::Kill, What::Pause, What::Resume, What::Wait, What::Logs]);
-                calls.extend([What::Delete(DeleteMode::Force), What::Delete(DeleteMode::Stopped)]);
-                calls.extend(room.then_some(What::Exec));
-                calls.extend(known.uses.map(|_| What::State));
-            }
-            ObjectKind::Process => calls.extend([What::Kill, What::Wait]),
+    /// Who can be handed something: of those who hold nothing and wait for nothing, the first.
+    fn takers(&self, from: usize, clients: Clients) -> impl Iterator<Item = u8> {
+        let bare = |to: usize| self.holds[to].is_empty() && self.open.iter().all(|open| open.client != to);
+        let first = (0..CLIENTS).find(|to| *to != from && bare(*to));
+        let fits = move |to: &usize| {
+            let new = clients == Clients::Numbered || !bare(*to) || first == Some(*to);
+            *to != from && self.holds[*to].len() < HOLDS && new
+        };
+        (0..CLIENTS).filter(fits).map(|to| to as u8)
+    }
+
+    fn allows(&self, on: Id, what: What) -> bool {
+        let needed = what.request(on, &self.list).op().rights();
+        self.is_live(on) && self.list.get(on).rights.contains(needed)
+    }
+
+    /// Every call that this capability understands, and for the answer of which its holder has room.
+    fn calls(&self, client: usize, on: Id) -> Vec<What> {
+        let known = self.list.get(on);
+        let named: Vec<u8> = (0..2).filter(|id| self.named(on, *id)).collect();
+        // While there is no container, one name is as good as the other.
+        let ids: &[u8] = if self.states.is_empty() { &[0] } else { &[0, 1] };
+        let children = self.list.children(on).count() as u8;
+        let mut calls = calls(known.kind, children, &named, ids, self.list.uses(on).is_some());
+        if self.holds[client].len() >= HOLDS {
+            calls.retain(|what| !what.mints());
         }
         calls
     }
 
-    /// Does it; none if it is not possible here. `fail` is the kernel step that fails, and must be met.
+    /// Whether the factory behind a capability, if it is one, knows a container by this name.
+    fn named(&self, on: Id, id: u8) -> bool {
+        self.desk.manager.container_named(self.badge(on), IDS[usize::from(id)]).is_some()
+    }
+
+    /// Does it; none if it is not possible here. `fail` is the kernel step that fails, and is met.
     pub(super) fn apply(&mut self, (act, fail): Move, bundles: &[Directory; 2]) -> Option<()> {
         if fail > 0 {
             self.desk.glue.fail_at(u64::from(fail), Errno::EIO);
         }
         match act {
             Act::Event => self.desk.pump(Waiting::Yes)?,
+            Act::Second => self.desk.glue.advance(Nanos(1_000_000_000)),
             Act::Die { client } => {
                 self.lives[usize::from(client)] += 1;
-                for badge in std::mem::take(&mut self.holds[usize::from(client)]) {
-                    self.close(badge);
+                for id in std::mem::take(&mut self.holds[usize::from(client)]) {
+                    self.close(id);
                 }
             }
             Act::Close { client, hold } => {
-                let badge = self.holds[usize::from(client)].remove(usize::from(hold));
-                self.close(badge);
+                let id = self.holds[usize::from(client)].remove(usize::from(hold));
+                self.close(id);
             }
-            Act::Hand { client, hold } => {
-                let badge = self.holds[usize::from(client)].remove(usize::from(hold));
-                self.holds[(usize::from(client) + 1) % CLIENTS].push(badge);
+            Act::Hand { client, hold, to } => {
+                let id = self.holds[usize::from(client)].remove(usize::from(hold));
+                self.holds[usize::from(to)].push(id);
             }
-            Act::Call { client, hold, what } => {
-                self.call(usize::from(client), usize::from(hold), what, bundles)
-            }
+            Act::Call { client, hold, what } => self.call(client.into(), hold.into(), what, bundles),
         }
-        let missed = self.desk.glue.cancel_failure();
+        assert!(!self.desk.glue.cancel_failure(), "step {fail} was not met");
         self.read_answers();
-        if fail > 0 && missed { None } else { Some(()) }
+        self.look_at_containers();
+        self.look_at_the_transport();
+        self.tidy();
+        Some(())
     }
 
-    fn close(&mut self, badge: Badge) {
-        self.known.get_mut(&badge).unwrap().dropped = true;
-        self.desk.close(badge);
+    fn close(&mut self, id: Id) {
+        self.list.give_up(id);
+        self.desk.close(self.badge(id));
     }
 
     fn call(&mut self, client: usize, hold: usize, what: What, bundles: &[Directory; 2]) {
         let on = self.holds[client][hold];
-        let mut directory = None;
-        let mut derived = None;
-        let request = match what {
-            What::Derive(which) => {
-                derived = Some(terms(which));
-                Request::Derive(terms(which))
-            }
-            What::Revoke => Request::Revoke,
-            What::RevokeOne(at) => {
-                let (_, handle) = self.children(on)[usize::from(at)];
-                Request::RevokeOne(RevokeOne { path: GrantPath::new(&[handle]).unwrap() })
-            }
-            What::Drop => Request::Drop,
-            What::Sync => Request::Sync,
-            What::Create { id, bundle } => {
-                directory = Some(&bundles[usize::from(bundle)]);
-                Request::Create(Create { id: IDS[usize::from(id)], bundle: "/b", stdio: Stdio::Log })
-            }
-            What::Delegate => {
-                Request::Delegate(Delegate { rights: Rights::all(), quota: few(1), policy: None })
-            }
-            What::Lookup(id) => Request::Lookup(Lookup { id: IDS[usize::from(id)], rights: Rights::all() }),
-            What::Start => Request::Start,
-            What::Kill => Request::Signal(Signal { signal: 9, scope: Scope::First }),
-            What::Pause => Request::Pause,
-            What::Resume => Request::Resume,
-            What::Exec => {
-                Request::Exec(Exec { args: "true\0", env: "", cwd: None, user: None, stdio: Stdio::Log })
-            }
-            What::Wait => Request::Wait,
-            What::Logs => Request::Logs(Logs { cursor: 0, waiting: Waiting::Yes }),
-            What::Events => Request::Events(Events { cursor: None, waiting: Waiting::Yes }),
-            What::Delete(mode) => Request::Delete(Delete { mode }),
-            What::State => Request::State,
-        };
-        let live = self.live(on);
-        // What the list says comes of it, before the answer is read: later answers may be to calls made before.
-        let sent = self.desk.send(on, &request, directory);
-        let open = Open { client, life: self.lives[client], on, op: request.op(), terms: derived };
-        let spent = !request.op().rights().is_empty();
-        let answer = self.desk.answer(sent).cloned();
-        self.open.insert(sent.token, open);
-        let refusal = match answer.as_ref().and_then(Answer::error) {
-            Some(ErrorReply::Refusal(refusal)) => Some(refusal),
+        let request = what.request(on, &self.list);
+        let child = match what {
+            What::RevokeOne(at) => self.list.children(on).nth(at.into()).map(|child| child.0),
             _ => None,
         };
-        let nothing = refusal.as_ref().is_some_and(|r| *r == RefusalCode::NotFound.into());
-        if !live {
+        let directory = match what {
+            What::Create { bundle, .. } => Some(&bundles[usize::from(bundle)]),
+            _ => None,
+        };
+        let (op, known, sent) = (request.op(), *self.list.get(on), self.desk.glue.now());
+        let taken = self.what_is_stored_with(known.container).filter(|_| what == What::Take);
+        let live = self.list.is_live(on, sent);
+        let token = self.desk.send(self.badge(on), &request, directory).token;
+        let answer = self.desk.port.answers_to(token).first().cloned();
+        self.open.push(Open { token, client, life: self.lives[client], on, op, what, sent });
+        let refusal = refusal(answer.as_ref());
+        let nothing = refusal.as_ref().is_some_and(|refusal| *refusal == RefusalCode::NotFound.into());
+        let gone = known.container.is_some_and(|key| !self.exists(key));
+        if !live || (gone && nothing) {
             assert!(nothing, "{what:?} on a capability that has ended: {answer:?}");
             return;
         }
-        let gone = self.known[&on].container.is_some_and(|c| c == 0 || self.doomed.contains(&c));
-        assert!(
-            !nothing || gone || matches!(what, What::RevokeOne(_)),
-            "{what:?} on a live capability: {answer:?}"
+        let code = refusal.as_ref().map(|refusal| refusal.code);
+        let missing = !known.rights.contains(op.rights());
+        assert_eq!(
+            code == Some(RefusalCode::Rights),
+            missing,
+            "{what:?} with {:?}: {answer:?}",
+            known.rights
         );
-        let refused = refusal.is_some_and(|r| matches!(r.code, RefusalCode::Rights | RefusalCode::WrongKind));
-        if nothing || refused {
+        assert!(code != Some(RefusalCode::WrongKind) && code != Some(RefusalCode::Internal), "{answer:?}");
+        if missing {
             return;
         }
-        assert!(self.known[&on].most.contains(request.op().rights()), "{what:?} was let through");
-        if spent {
-            let mut at = Some(on);
-            while let Some(known) = at.and_then(|badge| self.known.get_mut(&badge)) {
-                known.uses = known.uses.map(|uses| uses - 1);
-                at = known.parent;
-            }
+        if !op.rights().is_empty() {
+            self.list.spend(on);
         }
-        match what {
-            What::Drop => self.known.get_mut(&on).unwrap().dropped = true,
-            What::Revoke => {
-                let below = self.known.values_mut().filter(|known| known.parent == Some(on));
-                below.for_each(|known| known.cut = true);
-            }
-            What::RevokeOne(at) => {
-                let (child, _) = self.children(on)[usize::from(at)];
-                self.known.get_mut(&child).unwrap().cut = true;
-            }
-            What::Delete(_) if answer.as_ref().is_none_or(|answer| answer.error().is_none()) => {
-                match self.known[&on].container {
-                    // One that was looked up may be any.
-                    Some(0) => self.doomed.extend(0..=self.containers),
-                    container => self.doomed.extend(container),
-                }
+        if code == Some(RefusalCode::NotFound) {
+            let own = match what {
+                What::RevokeOne(_) => true,
+                What::Take => taken.is_none(),
+                // What was left over of a sweep may have called its creation off.
+                What::Lookup(id) => !self.named(on, id),
+                What::Grant { to, on: other } => !self.named(on, to) || !self.named(on, other),
+                _ => false,
+            };
+            assert!(own, "{what:?} on a live capability: {answer:?}");
+            return;
+        }
+        assert!(what != What::Take || taken.is_some() || code.is_some(), "taken, and nothing is stored");
+        if refusal.is_none() {
+            let done = answer.filter(|answer| answer.error().is_none());
+            self.done(what, on, child, done.as_ref());
+        }
+    }
+
+    /// What comes of a call that was let through and not refused: it waits, or was carried out.
+    fn done(&mut self, what: What, on: Id, child: Option<Id>, done: Option<&Answer>) {
+        let known = *self.list.get(on);
+        match (what, done) {
+            (What::Drop, _) => self.list.give_up(on),
+            (What::Revoke, _) => self.list.take_back_below(on),
+            (What::RevokeOne(_), _) => child.into_iter().for_each(|child| self.list.take_back(child)),
+            (What::Delete(_), _) => self.doomed.extend(known.container),
+            (What::Grant { to, on: named }, Some(answer)) => {
+                let key = |id: u8| {
+                    self.desk.manager.container_named(known.badge.unwrap(), IDS[usize::from(id)]).unwrap()
+                };
+                let (to, container) = (key(to), key(named));
+                let stored = self.list.add(Known {
+                    badge: None,
+                    parent: Some(on),
+                    kind: ObjectKind::Container,
+                    rights: known.rights & Rights::CONTAINER,
+                    handle: Some(answer.read::<DeriveReply>().unwrap().handle),
+                    container: Some(container),
+                    uses: None,
+                    expires: None,
+                    standing: Standing::There,
+                });
+                self.stored.retain(|(other, _)| *other != to);
+                self.stored.push((to, stored));
             }
             _ => {}
         }
     }
 
+    /// What can be taken out, by the list.
+    fn what_is_stored_with(&self, container: Option<ContainerKey>) -> Option<Id> {
+        let found = self.stored.iter().find(|(to, _)| Some(*to) == container);
+        found.map(|(_, id)| *id).filter(|id| self.is_live(*id))
+    }
+
+    fn exists(&self, container: ContainerKey) -> bool {
+        self.desk.manager.states().iter().any(|(key, _)| *key == container)
+    }
+
     fn read_answers(&mut self) {
         for (token, answers) in self.desk.take_answers() {
-            let Some(open) = self.open.remove(&token) else { panic!("{token:?} was answered twice") };
+            let at = self.open.iter().position(|open| open.token == token);
+            let Some(at) = at else { panic!("{token:?} was answered twice") };
+            let open = self.open.remove(at);
             let [answer] = &answers[..] else { panic!("{open:?} has {} answers", answers.len()) };
             let failed = answer.error();
             if let Some(ErrorReply::Frame(error)) = &failed {
                 panic!("{open:?}: {error}");
             }
-            let minting = matches!(open.op, Op::Create | Op::Lookup | Op::Delegate | Op::Derive | Op::Exec);
-            assert_eq!(answer.mint.is_some(), minting && failed.is_none(), "{open:?}");
+            assert_eq!(answer.mint.is_some(), open.what.mints() && failed.is_none(), "{open:?}");
             if let Some(badge) = answer.mint {
                 self.minted(&open, answer, badge);
             }
         }
-        // Dead capabilities are kept as long as there is room: to be used.
-        for client in 0..CLIENTS {
-            let dead: Vec<Badge> =
-                self.holds[client].iter().copied().filter(|b| self.known[b].dropped).collect();
-            self.holds[client].retain(|badge| !dead.contains(badge));
-        }
     }
 
     fn minted(&mut self, open: &Open, answer: &Answer, badge: Badge) {
-        let above = self.known[&open.on];
-        let (kind, most, container) = match open.op {
-            Op::Create => {
-                self.containers += 1;
-                (ObjectKind::Container, Rights::CONTAINER, Some(self.containers))
+        let above = *self.list.get(open.on);
+        let container = self.desk.manager.container_of(badge);
+        let (mut parent, mut from) = (open.on, above);
+        let (kind, rights) = match open.what {
+            What::Create { .. } | What::Lookup(_) => (ObjectKind::Container, Rights::CONTAINER),
+            What::Exec => (ObjectKind::Process, Rights::PROCESS),
+            What::Delegate(_) => (ObjectKind::Factory, Rights::FACTORY),
+            What::Take => {
+                // It hangs on what is stored, not on what it was taken out with.
+                let found = self.what_is_stored_with(above.container);
+                (parent, from) = found.map(|id| (id, *self.list.get(id))).unwrap();
+                assert_eq!(container, from.container, "{open:?}");
+                (ObjectKind::Container, from.rights)
             }
-            // Which one it is, is not looked into: it counts as one that may be gone.
-            Op::Lookup => (ObjectKind::Container, Rights::CONTAINER, Some(0)),
-            Op::Exec => (ObjectKind::Process, Rights::PROCESS, above.container),
-            Op::Delegate => (ObjectKind::Factory, Rights::FACTORY, None),
-            _ => (above.kind, open.terms.unwrap().rights, above.container),
+            What::Derive(which) => (above.kind, terms(which).rights),
+            other => panic!("{other:?} gave a capability"),
         };
-        let known = Known {
-            parent: Some(open.on),
+        let terms = match open.what {
+            What::Derive(which) => terms(which),
+            _ => Derive::new(rights),
+        };
+        let id = self.list.add(Known {
+            badge: Some(badge),
+            parent: Some(parent),
             kind,
-            most: above.most & most,
+            rights: from.rights & rights,
             handle: (open.op == Op::Derive).then(|| answer.read::<DeriveReply>().unwrap().handle),
             container,
-            uses: open.terms.and_then(|terms| terms.uses),
-            dropped: false,
-            cut: false,
-        };
-        self.known.insert(badge, known);
+            uses: terms.uses,
+            expires: terms.lifetime.map(|lifetime| Nanos(open.sent.0 + lifetime.0)),
+            standing: Standing::There,
+        });
         if self.lives[open.client] == open.life && self.holds[open.client].len() < HOLDS {
-            self.holds[open.client].push(badge);
+            self.holds[open.client].push(id);
         } else {
-            self.close(badge);
+            self.close(id);
         }
+    }
+
+    /// States go one way; a container goes only because somebody had it deleted, or because it never came to be.
+    fn look_at_containers(&mut self) {
+        let rank = |state| match state {
+            OciLifecycleState::Creating => 0,
+            OciLifecycleState::Created => 1,
+            OciLifecycleState::Running | OciLifecycleState::Paused => 2,
+            OciLifecycleState::Stopped => 3,
+        };
+        let states = self.desk.manager.states();
+        for (key, before) in std::mem::replace(&mut self.states, states) {
+            match self.states.iter().find(|(other, _)| *other == key) {
+                Some((_, now)) => {
+                    assert!(rank(*now) >= rank(before), "{key:?} went from {before:?} to {now:?}");
+                }
+                None => {
+                    let wanted = self.doomed.contains(&key) || before == OciLifecycleState::Creating;
+                    assert!(wanted, "{key:?} went, and nobody asked for that");
+                    self.doomed.retain(|doomed| *doomed != key);
+                    for (_, stored) in self.stored.iter().filter(|(to, _)| *to == key) {
+                        self.list.take_back(*stored);
+                    }
+                    self.stored.retain(|(to, _)| *to != key);
+                }
+            }
+        }
+        let census = self.desk.glue.census();
+        assert!(census.keys <= self.states.len() && census.groups <= census.keys, "{census:?}");
+    }
+
+    /// The transport is told that a capability is dead only if it is.
+    fn look_at_the_transport(&mut self) {
+        for badge in std::mem::take(&mut self.desk.port.revoked) {
+            let live = self.list.of_badge(badge).is_some_and(|id| self.is_live(id));
+            assert!(!live, "{badge:?} is live, and the transport was told that it is not");
+        }
+    }
+
+    /// What has ended is held no longer, and what nobody needs is forgotten.
+    fn tidy(&mut self) {
+        for client in 0..CLIENTS {
+            for id in std::mem::take(&mut self.holds[client]) {
+                // One that is used up is there until its holder lets go of it.
+                if self.is_live(id)
+                    || self.list.uses(id) == Some(0) && self.desk.manager.knows(self.badge(id))
+                {
+                    self.holds[client].push(id);
+                } else {
+                    self.dead.push(self.badge(id));
+                }
+            }
+        }
+        self.dead.drain(..self.dead.len().saturating_sub(DEAD));
+        let World { holds, open, stored, list, .. } = self;
+        list.forget(|id| {
+            holds.iter().flatten().any(|held| *held == id)
+                || open.iter().any(|open| open.on == id)
+                || stored.iter().any(|(_, stored)| *stored == id)
+        });
     }
 
     /// What must hold in every state.
@@ -407,88 +406,126 @@ impl World {
         self.desk.manager.audit()
     }
 
-    /// What must hold of every step.
-    pub(super) fn check(&mut self) {
-        let mut states = BTreeMap::new();
-        for (key, state) in self.desk.manager.states() {
-            let rank = |state| match state {
-                OciLifecycleState::Creating => 0,
-                OciLifecycleState::Created => 1,
-                OciLifecycleState::Running | OciLifecycleState::Paused => 2,
-                OciLifecycleState::Stopped => 3,
-            };
-            let before = self.states.get(&key).copied().unwrap_or(OciLifecycleState::Creating);
-            assert!(rank(state) >= rank(before), "{key:?} went from {before:?} to {state:?}");
-            states.insert(key, state);
+    /// A number of this state, and how many states there are of which only the clients change places.
+    pub(super) fn fingerprint(&self, clients: Clients, picture: &mut Picture) -> (u64, u32) {
+        picture.clear();
+        self.desk.manager.draw(self.desk.glue.now(), picture);
+        self.desk.glue.draw(picture);
+        let holder = |client: usize| Thing::Holder(client as u64);
+        for client in 0..CLIENTS {
+            picture.mark(holder(client), ("client", (clients == Clients::Numbered).then_some(client)));
+            for id in &self.holds[client] {
+                picture.link(holder(client), Thing::Grant(self.badge(*id)), "holds");
+            }
         }
-        self.states = states;
-        let census = self.desk.glue.census();
-        assert!(census.keys <= self.desk.manager.container_count() as usize, "{census:?}");
-        assert_eq!(self.desk.manager.leftover(), Leftover::None);
+        for open in &self.open {
+            let there = self.lives[open.client] == open.life;
+            let who = if there { holder(open.client) } else { holder(CLIENTS) };
+            picture.link(who, Thing::Grant(self.badge(open.on)), ("waits", open.op as u16));
+        }
+        let fingerprint = picture.fingerprint();
+        let colours = [0, 1, 2].map(|client| picture.colour(holder(client)));
+        let pairs = [(0, 1), (0, 2), (1, 2)].iter().filter(|(a, b)| colours[*a] == colours[*b]).count();
+        (fingerprint, [6, 3, 1, 1][pairs])
     }
 
-    pub(super) fn fingerprint(&self) -> u64 {
-        let mut hasher = DefaultHasher::new();
-        let mut held: Vec<Badge> = self.holds.iter().flatten().copied().collect();
-        for holds in &self.holds {
-            holds.len().hash(&mut hasher);
+    /// Everything that only reads or is refused, on every capability: it is answered as it must be, and changes nothing.
+    pub(super) fn try_the_rest(mut self, bundle: &Directory, picture: &mut Picture) {
+        // Asked for anything, the model does first what is due.
+        self.desk.glue.advance(Nanos(0));
+        let before = self.fingerprint(Clients::Alike, picture).0;
+        let quiet = self.desk.manager.leftover() == Leftover::None;
+        let lasting = self.desk.manager.next_expiry().is_none_or(|end| end > self.desk.glue.now());
+        for badge in self.dead.clone() {
+            for request in [Request::Describe, Request::Sync, Request::Revoke] {
+                let answer = self.ask(badge, &request, None);
+                assert_eq!(refusal(answer.as_ref()), Some(RefusalCode::NotFound.into()), "{request:?}");
+            }
         }
-        for badge in &held {
-            let known = self.known[badge];
-            (self.live(*badge), known.kind as u8, self.children(*badge).len()).hash(&mut hasher);
-        }
-        for open in self.open.values() {
-            held.push(open.on);
-            (open.client, open.op as u16, open.life == self.lives[open.client]).hash(&mut hasher);
-        }
-        let keys = self.desk.manager.fingerprint(&held, self.desk.glue.now(), &mut hasher);
-        self.desk.glue.fingerprint(&keys, &mut hasher);
-        hasher.finish()
-    }
-
-    /// Everything that only reads, on every capability; then everybody dies and everything is removed. Nothing is left.
-    pub(super) fn wind_up(mut self) {
-        let page = Page { from: 0 };
-        let reads = [
-            Request::Hello(Hello { version_min: 1, version_max: 1 }),
-            Request::Describe,
-            Request::List(page),
-            Request::Usage,
-            Request::State,
-            Request::Annotation(Annotation { index: 0 }),
-            Request::Statistics,
-            Request::Processes(page),
-            Request::PivotRoot,
-        ];
-        for badge in self.holds.iter().flatten().copied().collect::<Vec<_>>() {
-            for request in &reads {
-                let live = self.live(badge);
-                let known = self.known[&badge];
-                if live && known.uses.is_some() {
-                    continue;
-                }
-                match self.desk.call(badge, request, None) {
-                    Ok(answer) if *request == Request::Describe => {
-                        let description: Description = answer.read().unwrap();
-                        assert!(
-                            live && known.most.contains(description.rights) && known.kind == description.kind
-                        );
+        for client in 0..CLIENTS {
+            for id in self.holds[client].clone() {
+                for what in self.calls(client, id) {
+                    if self.allows(id, what) {
+                        continue;
                     }
-                    Ok(_) => assert!(live && known.most.contains(request.op().rights())),
-                    Err(ErrorReply::Refusal(refusal)) => assert_ne!(refusal.code, RefusalCode::Internal),
-                    Err(error) => assert!(matches!(error, ErrorReply::Kernel(_)), "{error}"),
+                    let request = what.request(id, &self.list);
+                    // Of one that ends only by itself time is not over yet: the rest is refused for want of rights.
+                    let code = if self.is_live(id) { RefusalCode::Rights } else { RefusalCode::NotFound };
+                    let directory = (request.capabilities() > 0).then_some(bundle);
+                    let badge = self.badge(id);
+                    let answer = self.ask(badge, &request, directory);
+                    assert_eq!(refusal(answer.as_ref()).map(|refusal| refusal.code), Some(code), "{what:?}");
+                }
+                if self.list.uses(id).is_none() {
+                    self.read_everything(id, bundle);
                 }
             }
         }
         self.read_answers();
+        if quiet && lasting {
+            assert_eq!(
+                before,
+                self.fingerprint(Clients::Alike, picture).0,
+                "a question has changed something"
+            );
+        }
+    }
+
+    fn ask(&mut self, badge: Badge, request: &Request<'_>, directory: Option<&Directory>) -> Option<Answer> {
+        let sent = self.desk.send(badge, request, directory);
+        let answer = self.desk.answer(sent).cloned();
+        self.desk.forget(sent);
+        answer
+    }
+
+    fn read_everything(&mut self, id: Id, bundle: &Directory) {
+        let (known, badge) = (*self.list.get(id), self.badge(id));
+        let plan = Request::Plan(Page { from: 0 });
+        for request in reads().into_iter().chain([plan]) {
+            let (op, directory) = (request.op(), (request.capabilities() > 0).then_some(bundle));
+            if op == Op::Sync && self.desk.manager.leftover() == Leftover::Some {
+                continue;
+            }
+            let Some(answer) = self.ask(badge, &request, directory) else { continue };
+            let live = self.is_live(id);
+            let refusal = refusal(Some(&answer));
+            match refusal.map(|refusal| refusal.code) {
+                None if answer.error().is_some() => {}
+                None => {
+                    let fits = op.target().accepts(known.kind) && known.rights.contains(op.rights());
+                    assert!(live && fits, "{request:?} was carried out");
+                }
+                Some(RefusalCode::Rights) => assert!(!known.rights.contains(op.rights()), "{request:?}"),
+                Some(RefusalCode::WrongKind) => assert!(!op.target().accepts(known.kind), "{request:?}"),
+                Some(RefusalCode::NotFound) => {
+                    let empty = matches!(
+                        request,
+                        Request::RevokeOne(_) | Request::Lookup(_) | Request::Annotation(_)
+                    );
+                    assert!(empty || !live || known.container.is_some_and(|key| !self.exists(key)));
+                }
+                Some(code) => assert_ne!(code, RefusalCode::Internal),
+            }
+            if request == Request::Describe && answer.error().is_none() {
+                let told: Description = answer.read().unwrap();
+                assert_eq!((told.kind, told.rights), (known.kind, known.rights), "{told:?}");
+                assert_eq!(usize::from(told.depth), self.list.chain(id).count() - 1, "{told:?}");
+            }
+        }
+    }
+
+    /// Everybody dies and everything is removed. Nothing is left.
+    pub(super) fn wind_up(mut self) {
+        let page = Page { from: 0 };
         let root = self.desk.root;
-        for badge in
-            self.holds.iter_mut().flat_map(std::mem::take).filter(|badge| *badge != root).collect::<Vec<_>>()
-        {
-            self.desk.close(badge);
+        let holds = self.holds.iter_mut().flat_map(std::mem::take).collect::<Vec<_>>();
+        for id in holds {
+            if self.badge(id) != root {
+                self.close(id);
+            }
         }
         while self.desk.pump(Waiting::Yes).is_some() {}
-        if self.live(root) {
+        if self.desk.call(root, &Request::Describe, None).is_ok() {
             let delete = Request::Delete(Delete { mode: DeleteMode::Force });
             self.desk.call(root, &Request::Revoke, None).unwrap();
             self.desk.call(root, &Request::Sync, None).unwrap();
@@ -504,19 +541,22 @@ impl World {
                 self.desk.close(badge);
             }
             self.desk.close(root);
+            while self.desk.pump(Waiting::Yes).is_some() {}
             assert_eq!(self.desk.glue.census(), Model::new(1).census());
             assert_eq!((self.desk.manager.container_count(), self.desk.manager.grant_count()), (0, 0));
         }
         for (token, answers) in self.desk.take_answers() {
-            self.open.remove(&token);
+            self.open.retain(|open| open.token != token);
             assert_eq!(answers.len(), 1);
         }
-        // Whoever waits for a container that runs for ever, on a capability nobody took back, waits.
-        assert!(
-            self.open.values().all(|open| !self.known[&open.on].dropped || self.known[&open.on].cut),
-            "{:?}",
-            self.open
-        );
+        assert!(self.open.is_empty(), "without an answer: {:?}", self.open);
         self.desk.manager.audit().unwrap();
+    }
+}
+
+fn refusal(answer: Option<&Answer>) -> Option<Refusal> {
+    match answer.and_then(Answer::error) {
+        Some(ErrorReply::Refusal(refusal)) => Some(refusal),
+        _ => None,
     }
 }
