@@ -1,8 +1,13 @@
-//! The memory functions that `core` expects of a C library, for programs that have none.
+//! What the kernel and its programs have in place of a C library: lists of freed blocks in front of a heap
+//! ([`FreeLists`]), and the memory functions that `core` expects.
 //!
-//! In assembly, so that no compiler turns the loop in `memcpy` into a call of `memcpy`. Targets without an operating
-//! system bring their own.
+//! The functions are in assembly, so that no compiler turns the loop in `memcpy` into a call of `memcpy`. Targets
+//! without an operating system bring their own.
 #![no_std]
+
+mod free_lists;
+
+pub use free_lists::FreeLists;
 
 #[cfg(target_os = "linux")]
 core::arch::global_asm!(
@@ -65,16 +70,25 @@ core::arch::global_asm!(
     "memcmp:",
     "bcmp:",
     "xor ecx, ecx",
-    "3:",
+    "3:", // rcx bytes are equal; eight more, if there are as many
+    "lea r8, [rcx + 8]",
+    "cmp r8, rdx",
+    "ja 4f",
+    "mov rax, [rdi + rcx]",
+    "cmp rax, [rsi + rcx]",
+    "jne 4f",
+    "mov rcx, r8",
+    "jmp 3b",
+    "4:", // byte by byte: the rest, or eight that differ
     "cmp rcx, rdx",
-    "je 4f",
+    "je 6f",
     "movzx eax, byte ptr [rdi + rcx]",
     "movzx r8d, byte ptr [rsi + rcx]",
     "inc rcx",
     "sub eax, r8d",
-    "je 3b",
+    "je 4b",
     "ret",
-    "4:",
+    "6:",
     "xor eax, eax",
     "ret",
     "strlen:",

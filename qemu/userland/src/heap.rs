@@ -1,13 +1,16 @@
 //! The heap: one range of the address space, whose pages come when they are touched.
 
 use crate::sys;
+use bailiwick_rt::FreeLists;
 use embedded_alloc::TlsfHeap;
 
 /// Bytes of address space. What is not touched costs nothing.
 const SIZE: usize = 32 << 20;
 
+#[allow(unsafe_code, reason = "a heap for one thread")]
+// SAFETY: a program here has one thread, and nothing interrupts it that runs in it.
 #[global_allocator]
-static HEAP: TlsfHeap = TlsfHeap::empty();
+static HEAP: FreeLists<TlsfHeap> = unsafe { FreeLists::new(TlsfHeap::empty()) };
 
 /// Gives the heap its memory. False if there is none.
 #[allow(unsafe_code, reason = "an allocator is given memory")]
@@ -15,7 +18,7 @@ pub(crate) fn init() -> bool {
     match sys::allocate(SIZE) {
         Ok(address) => {
             // SAFETY: the kernel has mapped these bytes for nobody else, and this is called once.
-            unsafe { HEAP.init(address, SIZE) };
+            unsafe { HEAP.heap().init(address, SIZE) };
             true
         }
         Err(_) => false,
