@@ -71,7 +71,7 @@ pub trait Hw {
     /// Maps `page` to `frame`, replacing what was there. `table` gives zeroed frames for inner tables.
     ///
     /// # Errors
-    /// [`OutOfFrames`] if `table` had none; nothing was changed then.
+    /// [`OutOfFrames`] if `table` had none: the inner tables that were made stay, and nothing else was changed.
     fn map(
         &mut self,
         space: Space,
@@ -82,6 +82,20 @@ pub trait Hw {
     ) -> Result<(), OutOfFrames>;
     /// Removes the mapping of `page`, if any, and returns the frame it had.
     fn unmap(&mut self, space: Space, page: Page) -> Option<Frame>;
+    /// Removes the first `most` mappings of the pages of `start..end`, handing each frame to `each`. Returns how many
+    /// there were. Both are addresses of pages.
+    fn unmap_range(&mut self, space: Space, range: (u64, u64), most: u32, each: &mut dyn FnMut(Frame))
+    -> u32;
+    /// Maps `frames`, where there is one, to the pages from `first` on, handing each to `each`. Pages that are mapped
+    /// already, and those whose inner tables are missing, stay as they are. Returns how many were mapped.
+    fn map_more(
+        &mut self,
+        space: Space,
+        first: Page,
+        frames: &[Option<Frame>],
+        protection: Protection,
+        each: &mut dyn FnMut(Frame),
+    ) -> u32;
     /// The frame `page` is mapped to and what ring 3 may do with it.
     fn translate(&self, space: Space, page: Page) -> Option<(Frame, Protection)>;
     /// The first page from `from` on, and before `end`, that has a frame. Both are addresses of pages.

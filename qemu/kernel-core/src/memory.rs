@@ -4,7 +4,7 @@
 //! what a group is charged is exact by construction: it rises in [`Memory::alloc`] and falls in
 //! [`Memory::release`], nowhere else.
 
-use crate::hw::{Frame, Hw, PAGE};
+use crate::hw::{Frame, Hw, PAGE, Page, Protection, Space};
 use crate::mm::Generation;
 use alloc::vec::Vec;
 
@@ -48,37 +48,14 @@ enum State {
     Held { holders: u32, group: GroupId },
 }
 
-/// All frames, over the machine that holds their bytes.
-pub struct Memory<H> {
-    /// The machine.
-    pub hw: H,
+/// Which frames are whose.
+struct Pool {
     frames: Vec<State>,
     first_free: Option<u32>,
     free: usize,
-    total: usize,
-    /// How often pages that somebody has seen were moved.
-    pub(crate) generation: Generation,
 }
 
-impl<H: Hw> Memory<H> {
-    /// Takes over the frames in `ranges` (first number, count); every other frame below the highest is fixed.
-    pub fn new(hw: H, ranges: &[(u32, u32)]) -> Self {
-        let end = ranges.iter().map(|(first, count)| first + count).max().unwrap_or(0);
-        let mut memory = Memory {
-            hw,
-            frames: alloc::vec![State::Fixed; end as usize],
-            first_free: None,
-            free: 0,
-            total: 0,
-            generation: Generation::default(),
-        };
-        for number in ranges.iter().rev().flat_map(|(first, count)| (*first..first + count).rev()) {
-            memory.put_free(number);
-        }
-        memory.total = memory.free;
-        memory
-    }
-
+impl Pool {
     fn put_free(&mut self, number: u32) {
         if let Some(state) = self.frames.get_mut(number as usize) {
             *state = State::Free(self.first_free);
@@ -86,49 +63,12 @@ impl<H: Hw> Memory<H> {
             self.free += 1;
         }
     }
-
-    /// Frames there are to hand out, in use or not.
-    pub fn total(&self) -> usize {
-        self.total
-    }
-
-    /// Frames nobody holds.
-    pub fn free(&self) -> usize {
-        self.free
-    }
-
-    /// A zeroed frame, held once, charged to `group`.
-    ///
-    /// # Errors
-    /// [`NoMemory`]; nothing is charged then.
-    pub fn alloc(&mut self, groups: &mut (impl Charge + ?Sized), group: GroupId) -> Result<Frame, NoMemory> {
-        let number = self.first_free.ok_or(NoMemory::Machine)?;
-        groups.charge(group)?;
-        let slot = self.frames.get_mut(number as usize).ok_or(NoMemory::Machine)?;
-        if let State::Free(next) = *slot {
-            self.first_free = next;
-        }
-        *slot = State::Held { holders: 1, group };
-        self.free -= 1;
-        let frame = Frame(number);
-        *self.hw.bytes_mut(frame) = [0; PAGE];
-        Ok(frame)
-    }
-
-    /// One more holder of `frame`. Fixed frames are not counted: they are never given back.
-    pub fn share(&mut self, frame: Frame) {
+    fn share(&mut self, frame: Frame) {
         if let Some(State::Held { holders, .. }) = self.frames.get_mut(frame.0 as usize) {
             *holders = holders.saturating_add(1);
         }
     }
-
-    /// Whether exactly one holder is left, so that it may write without copying.
-    pub fn is_sole(&self, frame: Frame) -> bool {
-        matches!(self.frames.get(frame.0 as usize), Some(State::Held { holders: 1, .. }))
-    }
-
-    /// One holder less; the last one frees the frame and its group's charge.
-    pub fn release(&mut self, groups: &mut (impl Charge + ?Sized), frame: Frame) {
+    fn release(&mut self, groups: &mut (impl Charge + ?Sized), frame: Frame) {
         match self.frames.get_mut(frame.0 as usize) {
             Some(State::Held { holders, .. }) if *holders > 1 => *holders -= 1,
             Some(State::Held { group, .. }) => {
@@ -138,13 +78,106 @@ impl<H: Hw> Memory<H> {
             _ => {}
         }
     }
+}
+
+/// All frames, over the machine that holds their bytes.
+pub struct Memory<H> {
+    /// The machine.
+    pub hw: H,
+    pool: Pool,
+    total: usize,
+    /// How often pages that somebody has seen were moved.
+    pub(crate) generation: Generation,
+}
+
+impl<H: Hw> Memory<H> {
+    /// Takes over the frames in `ranges` (first number, count); every other frame below the highest is fixed.
+    pub fn new(hw: H, ranges: &[(u32, u32)]) -> Self {
+        let end = ranges.iter().map(|(first, count)| first + count).max().unwrap_or(0);
+        let mut pool = Pool { frames: alloc::vec![State::Fixed; end as usize], first_free: None, free: 0 };
+        for number in ranges.iter().rev().flat_map(|(first, count)| (*first..first + count).rev()) {
+            pool.put_free(number);
+        }
+        let total = pool.free;
+        Memory { hw, pool, total, generation: Generation::default() }
+    }
+
+    /// Frames there are to hand out, in use or not.
+    pub fn total(&self) -> usize {
+        self.total
+    }
+
+    /// Frames nobody holds.
+    pub fn free(&self) -> usize {
+        self.pool.free
+    }
+
+    /// A zeroed frame, held once, charged to `group`.
+    ///
+    /// # Errors
+    /// [`NoMemory`]; nothing is charged then.
+    pub fn alloc(&mut self, groups: &mut (impl Charge + ?Sized), group: GroupId) -> Result<Frame, NoMemory> {
+        let pool = &mut self.pool;
+        let number = pool.first_free.ok_or(NoMemory::Machine)?;
+        groups.charge(group)?;
+        let slot = pool.frames.get_mut(number as usize).ok_or(NoMemory::Machine)?;
+        if let State::Free(next) = *slot {
+            pool.first_free = next;
+        }
+        *slot = State::Held { holders: 1, group };
+        pool.free -= 1;
+        let frame = Frame(number);
+        *self.hw.bytes_mut(frame) = [0; PAGE];
+        Ok(frame)
+    }
+
+    /// One more holder of `frame`. Fixed frames are not counted: they are never given back.
+    pub fn share(&mut self, frame: Frame) {
+        self.pool.share(frame);
+    }
+
+    /// Whether exactly one holder is left, so that it may write without copying.
+    pub fn is_sole(&self, frame: Frame) -> bool {
+        matches!(self.pool.frames.get(frame.0 as usize), Some(State::Held { holders: 1, .. }))
+    }
+
+    /// One holder less; the last one frees the frame and its group's charge.
+    pub fn release(&mut self, groups: &mut (impl Charge + ?Sized), frame: Frame) {
+        self.pool.release(groups, frame);
+    }
+
+    /// Removes the first `most` mappings of `start..end`, which are addresses of pages, and with each a holder of its
+    /// frame. Returns how many there were.
+    pub(crate) fn unmap(
+        &mut self,
+        groups: &mut (impl Charge + ?Sized),
+        space: Space,
+        (start, end): (u64, u64),
+        most: u32,
+    ) -> u32 {
+        let Memory { hw, pool, .. } = self;
+        hw.unmap_range(space, (start, end), most, &mut |frame| pool.release(groups, frame))
+    }
+
+    /// Maps `frames` to the pages from `first` on, each where none is yet and the table for it is there, with one more
+    /// holder. Returns how many were mapped.
+    pub(crate) fn map_more(
+        &mut self,
+        space: Space,
+        first: Page,
+        frames: &[Option<Frame>],
+        protection: Protection,
+    ) -> u32 {
+        let Memory { hw, pool, .. } = self;
+        hw.map_more(space, first, frames, protection, &mut |frame| pool.share(frame))
+    }
 
     /// Everything that `from` paid for, `count` frames, is `to`'s from now on. The charges have been moved already.
     ///
     /// Takes time for each frame of the machine, unless `count` is 0.
     pub(crate) fn bequeath(&mut self, from: GroupId, to: GroupId, count: u64) {
         let mut left = count;
-        for state in &mut self.frames {
+        for state in &mut self.pool.frames {
             if left == 0 {
                 return;
             }

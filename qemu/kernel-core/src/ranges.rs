@@ -17,6 +17,10 @@ impl Range {
     pub fn new(start: u64, end: u64) -> Option<Range> {
         (start < end).then_some(Range { start, end })
     }
+    /// Whether `address` is in it.
+    pub fn contains(self, address: u64) -> bool {
+        address >= self.start && address < self.end
+    }
     /// How many bytes.
     pub fn bytes(self) -> u64 {
         self.end - self.start

@@ -110,6 +110,42 @@ impl Hw for FakeHw {
     fn unmap(&mut self, space: Space, page: Page) -> Option<Frame> {
         self.spaces.get_mut(&space.0)?.1.remove(&page).map(|(frame, _)| frame)
     }
+    fn unmap_range(
+        &mut self,
+        space: Space,
+        (start, end): (u64, u64),
+        most: u32,
+        each: &mut dyn FnMut(Frame),
+    ) -> u32 {
+        let mut count = 0;
+        while count < most
+            && let Some(page) = self.next_mapped(space, start, end)
+        {
+            self.unmap(space, page).into_iter().for_each(&mut *each);
+            count += 1;
+        }
+        count
+    }
+    fn map_more(
+        &mut self,
+        space: Space,
+        first: Page,
+        frames: &[Option<Frame>],
+        protection: Protection,
+        each: &mut dyn FnMut(Frame),
+    ) -> u32 {
+        let mut count = 0;
+        for (at, frame) in (first.address()..).step_by(PAGE).zip(frames) {
+            if let (Some(page), Some(frame)) = (Page::containing(at), frame)
+                && self.translate(space, page).is_none()
+            {
+                let _ = self.map(space, page, *frame, protection, &mut || None);
+                each(*frame);
+                count += 1;
+            }
+        }
+        count
+    }
     fn translate(&self, space: Space, page: Page) -> Option<(Frame, Protection)> {
         self.spaces.get(&space.0)?.1.get(&page).copied()
     }

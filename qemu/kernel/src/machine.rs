@@ -5,7 +5,7 @@ use crate::cpu::{self, Features};
 use crate::uart::Uart;
 use crate::{heap, paging, physical, power};
 use bailiwick_kernel_core::hw::{Frame, Hw, OutOfFrames, PAGE, Page, Protection, Space};
-use bailiwick_kernel_core::ranges::Ranges;
+use bailiwick_kernel_core::ranges::{Range, Ranges};
 use bailiwick_protocol::message::Nanos;
 
 /// The one machine there is.
@@ -14,6 +14,8 @@ pub(crate) struct Machine {
     pub(crate) kernel_root: Frame,
     loaded: Space,
     memory: Ranges,
+    /// The largest of them, where nearly every frame is.
+    most: Range,
     uart: Uart,
     features: Features,
     clock: Clock,
@@ -30,7 +32,10 @@ impl Machine {
     /// image, stacks and heap in it are never named as frames.
     pub(crate) unsafe fn new(memory: Ranges, kernel_root: Frame, uart: Uart, features: Features) -> Machine {
         let clock = Clock::stopped();
-        Machine { kernel_root, loaded: Space(u32::MAX), memory, uart, features, clock, seed: cpu::ticks() }
+        let most = memory.iter().max_by_key(|range| range.bytes());
+        let most = most.unwrap_or(Range { start: 0, end: 0 });
+        let seed = cpu::ticks();
+        Machine { kernel_root, loaded: Space(u32::MAX), memory, most, uart, features, clock, seed }
     }
 
     /// Starts the clock.
@@ -41,10 +46,17 @@ impl Machine {
     /// Where a frame's bytes are. A frame that is not memory is a mistake of the kernel and ends it.
     fn place(&self, frame: Frame) -> *mut [u8; PAGE] {
         let address = paging::address(frame);
-        if !self.memory.iter().any(|range| address >= range.start && address < range.end) {
-            power::die(format_args!("{address:#x} is not memory"));
+        if !self.most.contains(address) {
+            self.must_be_memory(address);
         }
         physical::pointer(address).cast()
+    }
+
+    #[cold]
+    fn must_be_memory(&self, address: u64) {
+        if !self.memory.iter().any(|range| range.contains(address)) {
+            power::die(format_args!("{address:#x} is not memory"));
+        }
     }
 
     /// Whether the processor uses these tables now.
@@ -99,6 +111,25 @@ impl Hw for Machine {
     }
     fn unmap(&mut self, space: Space, page: Page) -> Option<Frame> {
         self.unmap_page(space, page)
+    }
+    fn unmap_range(
+        &mut self,
+        space: Space,
+        range: (u64, u64),
+        most: u32,
+        each: &mut dyn FnMut(Frame),
+    ) -> u32 {
+        self.unmap_pages(space, range, most, each)
+    }
+    fn map_more(
+        &mut self,
+        space: Space,
+        first: Page,
+        frames: &[Option<Frame>],
+        protection: Protection,
+        each: &mut dyn FnMut(Frame),
+    ) -> u32 {
+        self.map_pages(space, first, frames, protection, each)
     }
     fn translate(&self, space: Space, page: Page) -> Option<(Frame, Protection)> {
         self.translate_page(space, page)

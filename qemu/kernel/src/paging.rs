@@ -79,6 +79,11 @@ fn user_flags(protection: Protection) -> Flags {
     flags
 }
 
+/// Makes the processor forget the page at `address`.
+fn flush(address: u64) {
+    x86_64::instructions::tlb::flush(x86_64::VirtAddr::new_truncate(address));
+}
+
 fn protection(entry: Entry) -> Protection {
     if !entry.has(Flags::PRESENT) {
         return Protection::empty();
@@ -128,10 +133,16 @@ impl Machine {
         (2..=4).rev().try_fold(root, |table, level| self.entry(table, index(address, level)).table())
     }
 
-    /// The first entry from position `from` on that is not empty. Tables are sparse, and looked through often.
+    /// The first entry from position `from` on that is not empty. Tables are sparse, and looked through often: empty
+    /// ones are passed over eight at a time.
     fn next_entry(&self, table: Frame, from: usize) -> Option<(usize, Entry)> {
-        let entries = self.bytes(table).as_chunks().0.iter().map(|raw| Entry(u64::from_le_bytes(*raw)));
-        entries.enumerate().skip(from).find(|(_, entry)| *entry != Entry::EMPTY)
+        let entries: &[[u8; 8]] = self.bytes(table).as_chunks().0.get(from..)?;
+        let bits = |all: u64, raw: &[u8; 8]| all | u64::from_le_bytes(*raw);
+        let empty = |eight: &&[[u8; 8]; 8]| eight.iter().fold(0, bits) == 0;
+        let passed = 8 * entries.as_chunks().0.iter().take_while(empty).count();
+        let left = entries.get(passed..)?.iter().map(|raw| Entry(u64::from_le_bytes(*raw)));
+        let mut left = (from + passed..).zip(left);
+        left.find(|(_, entry)| *entry != Entry::EMPTY)
     }
 
     /// Gives back what is below an entry of a table of `level`.
@@ -148,10 +159,8 @@ impl Machine {
     // ---- what `Hw` promises ----------------------------------------------------------------------------------
 
     pub(crate) fn new_space(&mut self, root: Frame) -> Space {
-        for at in ENTRIES / 2..ENTRIES {
-            let entry = self.entry(self.kernel_root, at);
-            self.set_entry(root, at, entry);
-        }
+        // The lower half of both is empty.
+        self.copy(self.kernel_root, root, PAGE);
         Space(root.0)
     }
 
@@ -194,6 +203,78 @@ impl Machine {
         old.held()
     }
 
+    pub(crate) fn unmap_pages(
+        &mut self,
+        space: Space,
+        (start, end): (u64, u64),
+        most: u32,
+        each: &mut dyn FnMut(Frame),
+    ) -> u32 {
+        let loaded = self.is_loaded(space);
+        let (mut at, mut count) = (start, 0);
+        while at < end && count < most {
+            let base = at - at % LARGE;
+            let stop = if end - base < LARGE { index(end, 1) } else { ENTRIES };
+            let from = index(at, 1);
+            at = base + LARGE;
+            let Some(table) = self.find_table(Frame(space.0), base) else { continue };
+            let entries =
+                self.bytes_mut(table).as_chunks_mut::<8>().0.get_mut(from..stop).unwrap_or_default();
+            // Empty ones are passed over eight at a time.
+            for (first, eight) in (from..).step_by(8).zip(entries.chunks_mut(8)) {
+                if eight.iter().all(|raw| *raw == [0; 8]) {
+                    continue;
+                }
+                for (number, raw) in (first..).zip(eight) {
+                    let Some(frame) = Entry(u64::from_le_bytes(*raw)).held() else { continue };
+                    if count == most {
+                        return count;
+                    }
+                    *raw = [0; 8];
+                    if loaded {
+                        flush(base + (number * PAGE) as u64);
+                    }
+                    each(frame);
+                    count += 1;
+                }
+            }
+        }
+        count
+    }
+
+    pub(crate) fn map_pages(
+        &mut self,
+        space: Space,
+        first: Page,
+        frames: &[Option<Frame>],
+        protection: Protection,
+        each: &mut dyn FnMut(Frame),
+    ) -> u32 {
+        let flags = user_flags(protection);
+        let (mut at, mut left, mut count) = (first.address(), frames, 0);
+        while !left.is_empty() && Page::containing(at).is_some() {
+            let from = index(at, 1);
+            let (here, beyond) = left.split_at(left.len().min(ENTRIES - from));
+            if let Some(table) = self.find_table(Frame(space.0), at)
+                && let Some(entries) = self.bytes_mut(table).as_chunks_mut::<8>().0.get_mut(from..)
+            {
+                for (raw, frame) in entries.iter_mut().zip(here) {
+                    if let Some(frame) = frame
+                        && *raw == [0; 8]
+                    {
+                        // What was empty, the processor does not remember.
+                        *raw = Entry::new(*frame, flags).0.to_le_bytes();
+                        each(*frame);
+                        count += 1;
+                    }
+                }
+            }
+            at += (here.len() * PAGE) as u64;
+            left = beyond;
+        }
+        count
+    }
+
     pub(crate) fn translate_page(&self, space: Space, page: Page) -> Option<(Frame, Protection)> {
         let table = self.find_table(Frame(space.0), page.address())?;
         let entry = self.entry(table, index(page.address(), 1));
@@ -219,7 +300,7 @@ impl Machine {
     /// The processor may remember `old`. What it remembers of spaces that are not loaded goes when one is loaded.
     fn forget(&self, space: Space, page: Page, old: Entry) {
         if old.has(Flags::PRESENT) && self.is_loaded(space) {
-            x86_64::instructions::tlb::flush(x86_64::VirtAddr::new_truncate(page.address()));
+            flush(page.address());
         }
     }
 

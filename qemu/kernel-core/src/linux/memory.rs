@@ -27,6 +27,9 @@ impl Files for Vfs {
         };
         self.page_for_map(frames, file, index, access, group)
     }
+    fn present(&self, file: FileId, index: u32, frames: &mut [Option<Frame>]) {
+        self.present_for_map(file, index, frames);
+    }
     fn hold(&mut self, file: FileId) {
         self.hold_file(file);
     }

@@ -163,17 +163,11 @@ impl AddressSpace {
 
     /// Gives back the pages of `start..end`, of which at most `resident` are there.
     fn drop_pages<H: Hw>(&mut self, s: &mut Supply<'_, H>, start: u64, end: u64, resident: u32) -> u32 {
-        let (mut left, mut at) = (resident, start);
-        while left > 0
-            && let Some(page) = s.memory.hw.next_mapped(self.space, at, end)
-        {
-            if let Some(frame) = self.clear_page(s, page) {
-                s.release(frame);
-                left -= 1;
-            }
-            at = page.address() + PAGE as u64;
+        if resident == 0 {
+            return 0;
         }
-        resident - left
+        self.moves(s);
+        s.memory.unmap(s.groups, self.space, (start, end), resident)
     }
 
     pub(super) fn drop_area<H: Hw>(&mut self, s: &mut Supply<'_, H>, area: Area) {

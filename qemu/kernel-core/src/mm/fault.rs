@@ -5,6 +5,9 @@ use crate::hw::{Frame, Hw, PAGE, Page, Protection};
 use crate::memory::NoMemory;
 use bailiwick_protocol::error::Errno;
 
+/// Pages of a file that one fault maps at most: those of an aligned block of so many.
+const AROUND: usize = 16;
+
 /// Why an access cannot be made.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Fault {
@@ -144,10 +147,30 @@ impl AddressSpace {
             s.release(frame);
             return Err(none.into());
         }
-        if let Some(area) = self.area_at_mut(page.address()) {
-            area.resident += 1;
+        let more = match (area.sharing, access) {
+            (Sharing::Private, Access::Read | Access::Execute) => self.bring_in_around(s, area, page),
+            _ => 0,
+        };
+        if let Some(area) = self.areas.get_mut(&area.start) {
+            area.resident += 1 + more;
         }
         Ok(frame)
+    }
+
+    /// Maps the pages of a file around one that was just mapped, as far as they are in memory: they need no fault of
+    /// their own then. Nothing is made or charged for it. Stores fault as ever. Not for shared mappings, which have to
+    /// show what the file holds when they are looked at. Returns how many were mapped.
+    fn bring_in_around<H: Hw>(&mut self, s: &mut Supply<'_, H>, area: &Area, page: Page) -> u32 {
+        const BLOCK: u64 = (AROUND * PAGE) as u64;
+        let block = page.address() - page.address() % BLOCK;
+        let (start, end) = (block.max(area.start), (block + BLOCK).min(area.end));
+        let (Some(first), Some((file, index))) = (Page::containing(start), area.file_index(start)) else {
+            return 0;
+        };
+        let mut frames = [None; AROUND];
+        let Some(frames) = frames.get_mut(..(end - start) as usize / PAGE) else { return 0 };
+        s.files.present(file, index, frames);
+        s.memory.map_more(self.space, first, frames, area.protection.difference(Protection::WRITE))
     }
 
     /// What a page of `area` can be mapped with: no stores to what others hold, nor to a file's page before the

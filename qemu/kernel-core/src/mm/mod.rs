@@ -65,6 +65,9 @@ pub trait Files {
         index: u32,
         access: Access,
     ) -> Result<Frame, Errno>;
+    /// The frames that pages of `file` from `index` on are in, as [`Files::page`] would give them for [`Access::Read`]:
+    /// none for a page that would have to be made, or is beyond the end. Nothing is made.
+    fn present(&self, file: FileId, index: u32, frames: &mut [Option<Frame>]);
     /// One more holder of an open file.
     fn hold(&mut self, file: FileId);
     /// One holder less.
@@ -123,21 +126,18 @@ impl<H: Hw> Supply<'_, H> {
         if self.memory.hw.map(space, page, frame, protection, &mut || None).is_ok() {
             return Ok(());
         }
-        let mut spare = heapless::Vec::<Frame, 3>::new();
+        // Three tables may be missing. Each that was made stays, if there is no frame for the next.
         for _ in 0..3 {
-            match self.frame(group) {
-                Ok(frame) => {
-                    let _ = spare.push(frame);
-                }
-                Err(none) => {
-                    spare.into_iter().for_each(|frame| self.release(frame));
-                    return Err(none);
-                }
+            let mut table = Some(self.frame(group)?);
+            let mapped = self.memory.hw.map(space, page, frame, protection, &mut || table.take());
+            if let Some(left) = table {
+                self.release(left);
+            }
+            if mapped.is_ok() {
+                return Ok(());
             }
         }
-        let mapped = self.memory.hw.map(space, page, frame, protection, &mut || spare.pop());
-        spare.into_iter().for_each(|frame| self.release(frame));
-        mapped.map_err(|_| NoMemory::Machine)
+        Err(NoMemory::Machine)
     }
 }
 

@@ -3,8 +3,8 @@
 //! Whoever looks ([`AddressSpace::see`]) is not told when the page comes to be elsewhere, may not be written any more, or
 //! goes. Instead there is one [`Generation`] for all spaces together. The first such change of a space that somebody has
 //! looked at begins a new one, and what was seen in an earlier generation has to be looked for again. Every change of a
-//! page that is mapped goes through [`AddressSpace::replace_page`] and [`AddressSpace::clear_page`], or is the end of the
-//! space. That a page comes to be where none was changes nothing that was seen.
+//! page that is mapped goes through [`AddressSpace::replace_page`] and [`AddressSpace::clear_page`], gives back the pages
+//! of a range, or is the end of the space. That a page comes to be where none was changes nothing that was seen.
 //!
 //! Only spaces of native processes are looked at so: what Linux processes do to theirs begins no generation.
 

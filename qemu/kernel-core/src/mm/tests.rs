@@ -22,6 +22,11 @@ impl Files for OneFile {
     ) -> Result<Frame, Errno> {
         self.frames.get(index as usize).copied().ok_or(Errno::ENXIO)
     }
+    fn present(&self, _: FileId, index: u32, frames: &mut [Option<Frame>]) {
+        for (at, slot) in (index as usize..).zip(frames) {
+            *slot = self.frames.get(at).copied();
+        }
+    }
     fn hold(&mut self, _: FileId) {
         self.holders += 1;
     }
@@ -148,6 +153,37 @@ fn a_private_mapping_shows_the_files_own_frames_until_it_is_written() {
             space.fault(&mut world.supply(), at + 3 * PAGE as u64, Access::Read),
             Err(Fault::BeyondEnd)
         );
+    });
+}
+
+#[test]
+fn a_fault_in_a_private_mapping_brings_its_neighbours_of_the_file_along_and_pays_for_none() {
+    leaves_nothing(|space, world| {
+        let read = Protection::READ;
+        let private = space.map(&mut world.supply(), of_file(Sharing::Private, read)).unwrap();
+        let shared = space.map(&mut world.supply(), of_file(Sharing::Shared, read)).unwrap();
+        let used = world.groups.used(GROUP);
+        space.fault(&mut world.supply(), private + PAGE as u64, Access::Read).unwrap();
+        assert_eq!(space.resident(), 3, "all that the file has");
+        assert_eq!(world.groups.used(GROUP), used);
+        space.fault(&mut world.supply(), shared, Access::Read).unwrap();
+        assert_eq!(space.resident(), 4, "a shared mapping shows what is in the file when it is looked at");
+        for at in 0..3 {
+            let seen = space.read_array::<_, 1>(&mut world.supply(), private + at * PAGE as u64).unwrap();
+            assert_eq!(seen, [at as u8 + 1]);
+        }
+    });
+}
+
+#[test]
+fn what_a_fault_brought_along_is_copied_when_it_is_written() {
+    leaves_nothing(|space, world| {
+        let at = space.map(&mut world.supply(), of_file(Sharing::Private, RW)).unwrap();
+        space.fault(&mut world.supply(), at, Access::Read).unwrap();
+        space.write(&mut world.supply(), at + PAGE as u64, b"mine").unwrap();
+        let file_frame = world.files.frames[1];
+        assert_eq!(world.memory.bytes(file_frame)[0], 2, "the file is not changed");
+        assert_eq!(space.resident(), 3);
     });
 }
 

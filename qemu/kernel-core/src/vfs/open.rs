@@ -542,6 +542,19 @@ impl Vfs {
         }
     }
 
+    /// The frames that mappings of pages from `first` on show for [`Access::Read`], as far as nothing has to be made for
+    /// it; none for others.
+    pub fn present_for_map(&self, id: FileId, first: u32, frames: &mut [Option<Frame>]) {
+        let inode = match self.file(id).map(|file| file.at.node) {
+            Ok(Node::Stored(entry)) => self.inode_of(entry),
+            _ => return frames.fill(None),
+        };
+        match inode.map(|inode| &inode.kind) {
+            Ok(Kind::Regular(data)) => data.present(first, frames),
+            _ => frames.fill(None),
+        }
+    }
+
     /// The size of an open file.
     pub fn size(&self, id: FileId) -> Result<u64, Errno> {
         match self.file(id)?.at.node {
