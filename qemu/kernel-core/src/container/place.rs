@@ -4,8 +4,7 @@
 //! is refused; where something is only looked for it stays at the root, as it will for the container. What was found is
 //! a [`Location`]: no path is ever looked up twice.
 
-use crate::vfs::{Caller, Env, From, FsContext, Last, Location, Node, Resolve, Special, Target, Vfs};
-use alloc::collections::VecDeque;
+use crate::vfs::{Ahead, Caller, Env, From, FsContext, Last, Location, Node, Resolve, Special, Vfs};
 use alloc::vec::Vec;
 use bailiwick_kernel_glue::plan::Within;
 use bailiwick_protocol::error::Errno;
@@ -42,17 +41,31 @@ pub(super) struct Place {
     pub(super) path: Vec<u8>,
 }
 
-/// The way from the root to where the walk is: each location with its name.
-struct Way(Vec<(Location, Vec<u8>)>);
+/// The way from the root to where the walk is.
+struct Way {
+    /// Each location, and how long the path to it is.
+    places: Vec<(Location, usize)>,
+    path: Vec<u8>,
+}
 
 impl Way {
-    fn path(&self) -> Vec<u8> {
-        let mut path = Vec::new();
-        for (_, name) in &self.0 {
-            path.push(b'/');
-            path.extend_from_slice(name);
-        }
-        if path.is_empty() { b"/".to_vec() } else { path }
+    fn push(&mut self, at: Location, name: &[u8]) {
+        self.path.push(b'/');
+        self.path.extend_from_slice(name);
+        self.places.push((at, self.path.len()));
+    }
+    /// One back. False at the root.
+    fn pop(&mut self) -> bool {
+        let was_below = self.places.pop().is_some();
+        self.path.truncate(self.places.last().map_or(0, |(_, length)| *length));
+        was_below
+    }
+    fn clear(&mut self) {
+        self.places.clear();
+        self.path.clear();
+    }
+    fn end(&self, root: Location) -> Location {
+        self.places.last().map_or(root, |(at, _)| *at)
     }
 }
 
@@ -73,30 +86,32 @@ pub(super) fn make(
     if path.contains('\0') {
         return Err(Errno::EINVAL);
     }
-    let mut ahead: VecDeque<Vec<u8>> = names(path.as_bytes()).collect();
-    let mut way = Way(Vec::new());
+    let mut ahead = Ahead::new(path.as_bytes());
+    let mut way = Way { places: Vec::new(), path: Vec::with_capacity(path.len()) };
     let mut followed = 0;
-    while let Some(name) = ahead.pop_front() {
-        let here = way.0.last().map_or(root, |(at, _)| *at);
-        if name == b".." {
-            if way.0.pop().is_none() && missing != Missing::Nothing {
-                return Err(Errno::EXDEV);
+    while let Some(name) = ahead.next().map(|component| component.name) {
+        let here = way.end(root);
+        match name.as_ref() {
+            b"." => continue,
+            b".." => {
+                if !way.pop() && missing != Missing::Nothing {
+                    return Err(Errno::EXDEV);
+                }
+                continue;
             }
-            continue;
+            _ => {}
         }
         let from = From { base: Some(here), resolve: Resolve::NO_MAGICLINKS };
-        let found = vfs.walk(env, by, from, &name, Last::NoFollow)?;
-        let at = match found.target {
-            Target::File(at) => at,
-            Target::Descriptor(..) => return Err(Errno::ELOOP),
-            Target::Missing => match if ahead.is_empty() { missing } else { before(missing) } {
+        let at = match vfs.look(env, by, here, &name)? {
+            Some(at) => at,
+            None => match if ahead.only(is_nothing) { missing } else { before(missing) } {
                 Missing::Directory => vfs.mkdir(env, by, from, &name, 0o755)?,
                 Missing::File => vfs.mknod(env, by, from, &name, 0o644, Special::Regular)?,
                 Missing::Nothing => return Err(Errno::ENOENT),
             },
         };
         if !vfs.is_link(at.node) {
-            way.0.push((at, name));
+            way.push(at, &name);
             continue;
         }
         followed += 1;
@@ -109,22 +124,21 @@ pub(super) fn make(
         }
         let text = vfs.readlink(env, by, at)?;
         if text.first() == Some(&b'/') {
-            way.0.clear();
+            way.clear();
         }
-        let mut rest: VecDeque<Vec<u8>> = names(&text).collect();
-        rest.append(&mut ahead);
-        ahead = rest;
+        ahead.push(text);
     }
-    Ok(Place { at: way.0.last().map_or(root, |(at, _)| *at), path: way.path() })
+    let at = way.end(root);
+    Ok(Place { at, path: if way.path.is_empty() { b"/".to_vec() } else { way.path } })
+}
+
+/// A name that leads nowhere else.
+fn is_nothing(name: &[u8]) -> bool {
+    matches!(name, b"" | b".")
 }
 
 fn before(missing: Missing) -> Missing {
     if missing == Missing::Nothing { Missing::Nothing } else { Missing::Directory }
-}
-
-/// The names of a path: no empty ones, no single dots.
-fn names(path: &[u8]) -> impl Iterator<Item = Vec<u8>> {
-    path.split(|b| *b == b'/').filter(|name| !name.is_empty() && *name != b".").map(<[u8]>::to_vec)
 }
 
 /// The directory a path's last name belongs into, made if it is missing, and that name.

@@ -5,6 +5,7 @@ use super::tree::{Directory, Kind, Owner};
 use super::walk::{From, Last, Link, Target};
 use super::{Caller, EntryId, Env, FileId, Location, Node, Vfs};
 use crate::cred::Capability;
+use alloc::borrow::Cow;
 use alloc::vec::Vec;
 use bailiwick_protocol::error::Errno;
 
@@ -50,6 +51,14 @@ pub struct DirEntry {
     pub next: u64,
 }
 
+/// Where something can be made.
+struct Place<'p> {
+    directory: Location,
+    name: Cow<'p, [u8]>,
+    /// The path ends in a slash.
+    slash: bool,
+}
+
 impl Vfs {
     /// Makes a file in a directory, which must not have the name yet. The mask of the caller is applied.
     ///
@@ -82,16 +91,16 @@ impl Vfs {
     }
 
     /// Walks to a place where something can be made.
-    fn free_place(
+    fn free_place<'p>(
         &self,
         env: &mut Env<'_>,
         caller: &Caller<'_>,
         from: From,
-        path: &[u8],
-    ) -> Result<(Location, Vec<u8>, super::walk::Found), Errno> {
+        path: &'p [u8],
+    ) -> Result<Place<'p>, Errno> {
         let found = self.walk(env, caller, from, path, Last::NoFollow)?;
-        match (&found.target, &found.place) {
-            (Target::Missing, Some((directory, name))) => Ok((*directory, name.clone(), found)),
+        match (found.target, found.place) {
+            (Target::Missing, Some((directory, name))) => Ok(Place { directory, name, slash: found.slash }),
             _ => Err(Errno::EEXIST),
         }
     }
@@ -108,7 +117,7 @@ impl Vfs {
         path: &[u8],
         mode: u32,
     ) -> Result<Location, Errno> {
-        let (directory, name, _) = self.free_place(env, caller, from, path)?;
+        let Place { directory, name, .. } = self.free_place(env, caller, from, path)?;
         if self.inode_links(directory)? >= LINKS_MAX {
             return Err(Errno::EMLINK);
         }
@@ -135,8 +144,8 @@ impl Vfs {
         mode: u32,
         what: Special,
     ) -> Result<Location, Errno> {
-        let (directory, name, found) = self.free_place(env, caller, from, path)?;
-        if found.slash {
+        let Place { directory, name, slash } = self.free_place(env, caller, from, path)?;
+        if slash {
             return Err(Errno::ENOENT);
         }
         let kind = match what {
@@ -172,8 +181,8 @@ impl Vfs {
         if target.len() >= super::walk::PATH_MAX {
             return Err(Errno::ENAMETOOLONG);
         }
-        let (directory, name, found) = self.free_place(env, caller, from, path)?;
-        if found.slash {
+        let Place { directory, name, slash } = self.free_place(env, caller, from, path)?;
+        if slash {
             return Err(Errno::ENOENT);
         }
         self.make(env, caller, directory, &name, 0o777, Kind::Symlink(target.into()))
@@ -235,11 +244,11 @@ impl Vfs {
         from: From,
         path: &[u8],
     ) -> Result<(), Errno> {
-        let (directory, name, found) = self.free_place(env, caller, from, path)?;
+        let Place { directory, name, slash } = self.free_place(env, caller, from, path)?;
         if directory.mount != old.mount {
             return Err(Errno::EXDEV);
         }
-        if found.slash {
+        if slash {
             return Err(Errno::ENOENT);
         }
         let parent = self.may_change(env, caller, directory)?;

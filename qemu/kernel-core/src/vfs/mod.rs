@@ -51,6 +51,7 @@ pub use pivot::{PivotRefusal, Pivoted};
 pub use proc::{ProcFile, ProcWrite, RELEASE, VERSION};
 pub use super_block::{PTMX, TmpfsOptions};
 pub use tree::FsKind;
+pub(crate) use walk::Ahead;
 pub use walk::{Found, From, LINKS_MAX, Last, NAME_MAX, PATH_MAX, Resolve, Target};
 
 use crate::arena::Arena;

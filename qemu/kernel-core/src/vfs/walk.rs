@@ -6,6 +6,7 @@
 
 use super::{Caller, Env, Location, Node, Vfs};
 use crate::ns::ProcessId;
+use alloc::borrow::Cow;
 use alloc::vec::Vec;
 use bailiwick_kernel_glue::plan::MountFlags;
 use bailiwick_protocol::error::Errno;
@@ -85,17 +86,17 @@ pub enum Target {
 
 /// The end of a walk.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Found {
+pub struct Found<'p> {
     /// The directory the last component was looked for in, and its name; none if the path ends in "/", "." or
     /// "..", or in a magic link.
-    pub place: Option<(Location, Vec<u8>)>,
+    pub place: Option<(Location, Cow<'p, [u8]>)>,
     /// What is there.
     pub target: Target,
     /// The path ended in a slash, so that it must be a directory.
     pub slash: bool,
 }
 
-impl Found {
+impl Found<'_> {
     /// The file.
     ///
     /// # Errors
@@ -116,40 +117,72 @@ pub(crate) enum Link {
     Descriptor(ProcessId, u32),
 }
 
-struct Walk {
+struct Walk<'p> {
     root: Location,
     at: Location,
-    rest: Vec<u8>,
-    position: usize,
+    ahead: Ahead<'p>,
     links: u32,
     resolve: Resolve,
 }
 
-struct Component {
-    name: Vec<u8>,
+/// What is still to be walked: the rest of a path, and in front of it the texts of links. It is empty or begins with a
+/// slash where the text of a link ends.
+pub(crate) struct Ahead<'p> {
+    texts: Vec<u8>,
+    rest: &'p [u8],
+}
+
+/// A name on the way.
+pub(crate) struct Component<'p> {
+    pub(crate) name: Cow<'p, [u8]>,
+    /// Nothing but slashes comes after it.
     is_last: bool,
+    /// Something comes after it.
     slash: bool,
 }
 
-impl Walk {
-    /// The next component; none at the end.
-    fn next(&mut self) -> Option<Component> {
-        let rest = self.rest.get(self.position..)?;
-        let start = rest.iter().position(|b| *b != b'/')?;
-        let rest = rest.get(start..)?;
-        let length = rest.iter().position(|b| *b == b'/').unwrap_or(rest.len());
-        let name = rest.get(..length)?.to_vec();
-        let after = rest.get(length..)?;
-        let component =
-            Component { name, is_last: after.iter().all(|b| *b == b'/'), slash: !after.is_empty() };
-        self.position += start + length;
-        Some(component)
+/// Cuts off the first name: it, and what comes after it.
+fn cut(path: &[u8]) -> Option<(&[u8], &[u8])> {
+    let start = path.iter().position(|b| *b != b'/')?;
+    let path = path.get(start..)?;
+    let length = path.iter().position(|b| *b == b'/').unwrap_or(path.len());
+    path.split_at_checked(length)
+}
+
+impl<'p> Ahead<'p> {
+    pub(crate) fn new(path: &'p [u8]) -> Self {
+        Ahead { texts: Vec::new(), rest: path }
     }
-    /// Puts the text of a link in front of the rest.
-    fn push(&mut self, text: &[u8]) {
-        let mut rest = text.to_vec();
-        rest.extend_from_slice(self.rest.get(self.position..).unwrap_or_default());
-        (self.rest, self.position) = (rest, 0);
+    /// Whether all names that are left are such.
+    pub(crate) fn only(&self, such: impl Fn(&[u8]) -> bool) -> bool {
+        [self.texts.as_slice(), self.rest].iter().all(|path| path.split(|b| *b == b'/').all(&such))
+    }
+    /// Puts the text of a link in front.
+    pub(crate) fn push(&mut self, mut text: Vec<u8>) {
+        text.append(&mut self.texts);
+        self.texts = text;
+    }
+}
+
+impl<'p> Iterator for Ahead<'p> {
+    type Item = Component<'p>;
+
+    fn next(&mut self) -> Option<Component<'p>> {
+        let name = match cut(&self.texts) {
+            Some((name, after)) => {
+                let (name, after) = (Cow::Owned(name.to_vec()), after.to_vec());
+                self.texts = after;
+                name
+            }
+            None => {
+                self.texts.clear();
+                let (name, after) = cut(self.rest)?;
+                self.rest = after;
+                Cow::Borrowed(name)
+            }
+        };
+        let slash = !(self.texts.is_empty() && self.rest.is_empty());
+        Some(Component { name, is_last: self.only(|name| name.is_empty()), slash })
     }
 }
 
@@ -159,14 +192,14 @@ impl Vfs {
     /// # Errors
     /// `ENOENT` (empty path, a missing directory), `ENOTDIR`, `EACCES`, `ELOOP`, `ENAMETOOLONG`, `EXDEV` where the
     /// confinement would be left.
-    pub fn walk(
+    pub fn walk<'p>(
         &self,
         env: &mut Env<'_>,
         caller: &Caller<'_>,
         from: From,
-        path: &[u8],
+        path: &'p [u8],
         last: Last,
-    ) -> Result<Found, Errno> {
+    ) -> Result<Found<'p>, Errno> {
         if path.is_empty() {
             return Err(Errno::ENOENT);
         }
@@ -179,8 +212,7 @@ impl Vfs {
         let base = from.base.unwrap_or(caller.fs.cwd);
         let confined = from.resolve.intersects(Resolve::BENEATH | Resolve::IN_ROOT);
         let root = if confined { base } else { caller.fs.root };
-        let mut walk =
-            Walk { root, at: base, rest: path.to_vec(), position: 0, links: 0, resolve: from.resolve };
+        let mut walk = Walk { root, at: base, ahead: Ahead::new(path), links: 0, resolve: from.resolve };
         if path.first() == Some(&b'/') {
             self.to_root(&mut walk)?;
         }
@@ -202,18 +234,18 @@ impl Vfs {
         self.walk(env, caller, from, path, last)?.file()
     }
 
-    fn run(
+    fn run<'p>(
         &self,
         env: &mut Env<'_>,
         caller: &Caller<'_>,
-        walk: &mut Walk,
+        walk: &mut Walk<'p>,
         last: Last,
-    ) -> Result<Found, Errno> {
+    ) -> Result<Found<'p>, Errno> {
         let mut slash = false;
-        while let Some(component) = walk.next() {
+        while let Some(component) = walk.ahead.next() {
             slash = component.slash;
             self.may_search(env, caller, walk.at)?;
-            match component.name.as_slice() {
+            match component.name.as_ref() {
                 b"." => continue,
                 b".." => {
                     self.go_up(walk)?;
@@ -260,7 +292,7 @@ impl Vfs {
         Ok(Found { place: None, target: Target::File(walk.at), slash })
     }
 
-    fn enter(&self, walk: &Walk, child: Location) -> Result<Location, Errno> {
+    fn enter(&self, walk: &Walk<'_>, child: Location) -> Result<Location, Errno> {
         let inside = self.top(child);
         if walk.resolve.contains(Resolve::NO_XDEV) && inside.mount != child.mount {
             return Err(Errno::EXDEV);
@@ -268,7 +300,7 @@ impl Vfs {
         Ok(inside)
     }
 
-    fn to_root(&self, walk: &mut Walk) -> Result<(), Errno> {
+    fn to_root(&self, walk: &mut Walk<'_>) -> Result<(), Errno> {
         if walk.resolve.contains(Resolve::BENEATH) {
             return Err(Errno::EXDEV);
         }
@@ -280,7 +312,7 @@ impl Vfs {
     }
 
     /// One directory up, but never above the root of the walk.
-    fn go_up(&self, walk: &mut Walk) -> Result<(), Errno> {
+    fn go_up(&self, walk: &mut Walk<'_>) -> Result<(), Errno> {
         if walk.at == walk.root {
             return if walk.resolve.contains(Resolve::BENEATH) { Err(Errno::EXDEV) } else { Ok(()) };
         }
@@ -311,7 +343,7 @@ impl Vfs {
         &self,
         env: &mut Env<'_>,
         caller: &Caller<'_>,
-        walk: &mut Walk,
+        walk: &mut Walk<'_>,
         link: Location,
     ) -> Result<Option<(ProcessId, u32)>, Errno> {
         walk.links += 1;
@@ -335,12 +367,35 @@ impl Vfs {
                 if text.first() == Some(&b'/') {
                     self.to_root(walk)?;
                 }
-                walk.push(&text);
+                walk.ahead.push(text);
             }
             Link::Jump(at) => walk.at = at,
             Link::Descriptor(process, number) => return Ok(Some((process, number))),
         }
         Ok(None)
+    }
+
+    /// What a name in a directory leads to: the link itself if it is one, and what is mounted on it. None if nothing has
+    /// the name. Not for "." and "..".
+    ///
+    /// # Errors
+    /// `ENOTDIR`, `EACCES`, `ENAMETOOLONG`.
+    pub(crate) fn look(
+        &self,
+        env: &mut Env<'_>,
+        caller: &Caller<'_>,
+        directory: Location,
+        name: &[u8],
+    ) -> Result<Option<Location>, Errno> {
+        self.may_search(env, caller, directory)?;
+        if name.len() > NAME_MAX {
+            return Err(Errno::ENAMETOOLONG);
+        }
+        match self.child(env, caller, directory, name) {
+            Ok(child) => Ok(Some(self.top(child))),
+            Err(Errno::ENOENT) => Ok(None),
+            Err(errno) => Err(errno),
+        }
     }
 
     /// The entry `name` of a directory, what is mounted on it aside.
