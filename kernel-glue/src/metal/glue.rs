@@ -1,6 +1,7 @@
 //! The trait, verb by verb.
 
 use super::channel::Directory;
+use super::steps::{Steps, TooLarge};
 use super::sys;
 use super::work::{Container, Outcome, errno};
 use crate::glue::{
@@ -40,8 +41,8 @@ pub struct Metal {
     containers: BTreeMap<ContainerKey, Container>,
 }
 
-/// Bytes read from a file at once.
-const PIECE: usize = 16 << 10;
+/// Bytes read from a file at once: most configurations, and no more, for the room is cleared first.
+const PIECE: usize = 4 << 10;
 
 impl Metal {
     /// A backend that uses this authority.
@@ -73,8 +74,9 @@ impl Metal {
             },
             ..ContainerRequest::new(group, bundle.handle(), events, key.0)
         };
+        let steps = Steps::new(&plan.create).map_err(|TooLarge| fault(Errno::E2BIG))?;
         let handle = sys::container_create(&request).map_err(|error| fault(errno(error)))?;
-        self.containers.insert(key, Container::new(handle, plan.clone()));
+        self.containers.insert(key, Container::new(handle, steps, plan));
         Ok(())
     }
 

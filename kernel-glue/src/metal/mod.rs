@@ -17,6 +17,7 @@ mod endpoint;
 mod glue;
 mod hook;
 mod messages;
+mod steps;
 mod sys;
 mod work;
 

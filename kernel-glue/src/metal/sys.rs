@@ -247,10 +247,10 @@ pub(super) fn container_create(request: &ContainerRequest) -> Result<Handle, Err
     unsafe { call(Call::ContainerCreate, &[address(&words)]) }.map(|results| Handle(results[0]))
 }
 
-/// Carries out a step. Gives the first process's number, 0 before there is one.
-pub(super) fn container_step(container: Handle, step: &[u8]) -> Result<u64, Error> {
-    // SAFETY: the kernel reads the step.
-    unsafe { call(Call::ContainerStep, &[container.0, address(step), length(step)]) }
+/// Carries out steps, one directly after the other. Gives the first process's number, 0 before there is one.
+pub(super) fn container_steps(container: Handle, steps: &[u8]) -> Result<u64, Error> {
+    // SAFETY: the kernel reads the steps.
+    unsafe { call(Call::ContainerSteps, &[container.0, address(steps), length(steps)]) }
         .map(|results| results[0])
 }
 

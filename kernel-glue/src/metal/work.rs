@@ -1,16 +1,16 @@
 //! What goes on with one container between a verb and its event: steps and hooks, one after the other.
 
 use super::hook::document;
+use super::steps::Steps;
 use super::sys;
 use crate::glue::{ContainerKey, Event, Pid, Prepared, Progress, StepFault};
-use crate::plan::{Hook, HookKind, Plan, Step};
+use crate::plan::{Hook, HookKind, HookState, Plan};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use bailiwick_abi::{Call, Error, Handle, Which};
 use bailiwick_protocol::error::Errno;
 use bailiwick_protocol::message::Exit;
-use postcard::ser_flavors::Flavor;
 
 /// `SIGKILL` (signal(7)).
 const KILL: u8 = 9;
@@ -36,13 +36,18 @@ enum At {
 #[derive(Debug)]
 pub(super) struct Container {
     pub(super) handle: Handle,
-    plan: Plan,
+    /// What is left of `create`.
+    steps: Steps,
+    start: Vec<Hook>,
+    poststart: Vec<Hook>,
+    poststop: Vec<Hook>,
+    /// What hooks are told.
+    state: HookState,
     at: At,
     /// The hook that runs: its number.
     hook: Option<u32>,
     next_hook: u32,
     pub(super) pid: Option<u32>,
-    pivot: Option<(String, String)>,
 }
 
 /// How a stretch of work came out.
@@ -67,8 +72,19 @@ pub(super) fn errno(error: Error) -> Errno {
 }
 
 impl Container {
-    pub(super) fn new(handle: Handle, plan: Plan) -> Self {
-        Container { handle, plan, at: At::Create(0), hook: None, next_hook: 0, pid: None, pivot: None }
+    pub(super) fn new(handle: Handle, steps: Steps, plan: &Plan) -> Self {
+        Container {
+            handle,
+            steps,
+            start: plan.start.clone(),
+            poststart: plan.poststart.clone(),
+            poststop: plan.poststop.clone(),
+            state: plan.state.clone(),
+            at: At::Create(0),
+            hook: None,
+            next_hook: 0,
+            pid: None,
+        }
     }
 
     /// Whether the gate is open.
@@ -106,16 +122,16 @@ impl Container {
         loop {
             let done = match self.at {
                 At::Gate | At::Open => return Outcome::Nothing,
-                At::Create(at) => self.create_step(at),
+                At::Create(at) => self.create_steps(at),
                 At::Start(at) => self.start_hook(at),
-                At::Poststart(at) => match self.plan.poststart.get(at).cloned() {
+                At::Poststart(at) => match self.poststart.get(at).cloned() {
                     Some(hook) => self.begin_hook(&hook, At::Poststart(at + 1)).or_else(|_| self.skip(at)),
                     None => {
                         self.at = At::Open;
                         return Outcome::Released(Ok(()));
                     }
                 },
-                At::Poststop(at) => match self.plan.poststop.get(at).cloned() {
+                At::Poststop(at) => match self.poststop.get(at).cloned() {
                     Some(hook) => self.begin_hook(&hook, At::Poststop(at + 1)).or_else(|_| self.skip(at)),
                     None => return Outcome::Destroyed,
                 },
@@ -137,53 +153,43 @@ impl Container {
         Ok(None)
     }
 
-    /// The next step of `create`. The steps are lent out of the plan meanwhile, for they are long to copy.
-    fn create_step(&mut self, at: usize) -> Result<Option<Outcome>, StepFault> {
-        let steps = core::mem::take(&mut self.plan.create);
-        let done = self.carry_out(steps.get(at), at);
-        if self.at != At::Gate {
-            self.plan.create = steps;
+    /// The next steps of `create`: a hook, or as many others as are handed over at once.
+    fn create_steps(&mut self, at: usize) -> Result<Option<Outcome>, StepFault> {
+        let number = |at: usize| u16::try_from(at).ok();
+        if let Some(hook) = self.steps.hook(at).cloned() {
+            let begun = self.begin_hook(&hook, At::Create(at + 1));
+            return begun.map_err(|fault| StepFault { step: number(at), ..fault });
         }
-        done
-    }
-
-    fn carry_out(&mut self, step: Option<&Step>, at: usize) -> Result<Option<Outcome>, StepFault> {
-        let Some(step) = step else {
-            self.at = At::Gate;
-            let pid = self.pid.map(Pid).ok_or_else(|| StepFault {
-                step: None,
-                errno: Errno::EINVAL,
-                what: "the plan loads no program".to_string(),
-            })?;
-            return Ok(Some(Outcome::Prepared(Prepared { pid, pivot: self.pivot.take() })));
+        let Some((text, next)) = self.steps.some(at) else {
+            return self.at_gate().map(Some);
         };
-        let number = u16::try_from(at).ok();
-        if let Step::Hook(hook) = step {
-            let begun = self.begin_hook(hook, At::Create(at + 1));
-            return begun.map_err(|fault| StepFault { step: number, ..fault });
-        }
-        let room = Encoded(Vec::with_capacity(ENCODED_USUAL));
-        let encoded = postcard::serialize_with_flavor(step, room).map_err(|_| StepFault {
-            step: number,
-            errno: Errno::ENOMEM,
-            what: step.to_string(),
-        })?;
-        let pid = sys::container_step(self.handle, &encoded).map_err(|error| {
-            let what = self.reason().map_or_else(|| step.to_string(), |(what, _)| what);
-            StepFault { step: number, errno: errno(error), what }
+        let pid = sys::container_steps(self.handle, text).map_err(|error| {
+            let unknown = || ("take steps of the plan".to_string(), None);
+            let (what, position) = self.reason().unwrap_or_else(unknown);
+            let at = at + usize::from(position.unwrap_or(0));
+            StepFault { step: number(at), errno: errno(error), what }
         })?;
         if let Some(pid) = u32::try_from(pid).ok().filter(|pid| *pid != 0) {
             self.pid = Some(pid);
         }
-        if let Step::PivotRoot { new, old } = step {
-            self.pivot = Some((old.clone(), new.clone()));
-        }
-        self.at = At::Create(at + 1);
+        self.at = At::Create(next);
         Ok(None)
     }
 
+    /// All steps of `create` are done.
+    fn at_gate(&mut self) -> Result<Outcome, StepFault> {
+        self.at = At::Gate;
+        let pivot = core::mem::take(&mut self.steps).pivot;
+        let pid = self.pid.map(Pid).ok_or_else(|| StepFault {
+            step: None,
+            errno: Errno::EINVAL,
+            what: "the plan loads no program".to_string(),
+        })?;
+        Ok(Outcome::Prepared(Prepared { pid, pivot }))
+    }
+
     fn start_hook(&mut self, at: usize) -> Result<Option<Outcome>, StepFault> {
-        if let Some(hook) = self.plan.start.get(at).cloned() {
+        if let Some(hook) = self.start.get(at).cloned() {
             return self.begin_hook(&hook, At::Start(at + 1));
         }
         sys::container_release(self.handle).map_err(|error| StepFault {
@@ -204,7 +210,7 @@ impl Container {
             errno: Errno::ENOMEM,
             what: what(),
         })?;
-        let state = document(hook.kind, &self.plan.state, self.pid);
+        let state = document(hook.kind, &self.state, self.pid);
         sys::container_hook(self.handle, number, &encoded, state.as_bytes()).map_err(|error| {
             let what = self.reason().map_or_else(what, |(what, _)| what);
             StepFault { step: None, errno: errno(error), what }
@@ -237,13 +243,10 @@ impl Container {
     fn last_hook(&self) -> Option<(HookKind, String)> {
         let before = |at: usize| at.checked_sub(1);
         let hook = match self.at {
-            At::Create(next) => match self.plan.create.get(before(next)?)? {
-                Step::Hook(hook) => hook,
-                _ => return None,
-            },
-            At::Start(next) => self.plan.start.get(before(next)?)?,
-            At::Poststart(next) => self.plan.poststart.get(before(next)?)?,
-            At::Poststop(next) => self.plan.poststop.get(before(next)?)?,
+            At::Create(next) => self.steps.hook(before(next)?)?,
+            At::Start(next) => self.start.get(before(next)?)?,
+            At::Poststart(next) => self.poststart.get(before(next)?)?,
+            At::Poststop(next) => self.poststop.get(before(next)?)?,
             At::Gate | At::Open => return None,
         };
         Some((hook.kind, hook.path.clone()))
@@ -265,27 +268,6 @@ impl Container {
         let (len, step) = sys::container_fault(self.handle, &mut room).ok()?;
         let text = core::str::from_utf8(room.get(..len)?).ok().filter(|text| !text.is_empty())?;
         Some((text.to_string(), u16::try_from(step).ok()))
-    }
-}
-
-/// Bytes that nearly every step fits into.
-const ENCODED_USUAL: usize = 256;
-
-/// What a step is encoded into: bytes that grow, and seldom have to.
-struct Encoded(Vec<u8>);
-
-impl Flavor for Encoded {
-    type Output = Vec<u8>;
-    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
-        self.0.push(byte);
-        Ok(())
-    }
-    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
-        self.0.extend_from_slice(bytes);
-        Ok(())
-    }
-    fn finalize(self) -> postcard::Result<Vec<u8>> {
-        Ok(self.0)
     }
 }
 

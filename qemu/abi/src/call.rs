@@ -144,9 +144,10 @@ calls! {
 
     /// A container: address of a [`crate::ContainerRequest`]. Returns its capability.
     ContainerCreate = 70;
-    /// Carries out one step of its plan (`WRITE`): handle, text of the `Step` in postcard. Returns the number of the
-    /// first process, 0 before `Load`.
-    ContainerStep = 71;
+    /// Carries out steps of its plan, in their order (`WRITE`): handle, text of one `Step` or more in postcard, one
+    /// directly after the other. Returns the number of the first process, 0 before `Load`. The first that is refused
+    /// ends it, and so does what is no step: those before it were carried out.
+    ContainerSteps = 71;
     /// Opens the gate (`WRITE`): the first process runs its program.
     ContainerRelease = 72;
     /// Starts a further process (`WRITE`): handle, its number, text of the `ProcessPlan` in postcard. Returns its
@@ -180,8 +181,8 @@ calls! {
     ContainerDestroy = 83;
     /// Removes the record as well (`WRITE`), and with it every capability of it.
     ContainerRemove = 84;
-    /// Why the last `ContainerStep`, `ContainerExecute` or `ContainerHook` was refused (`READ`): handle, buffer,
-    /// length. Returns the bytes of the text, and the position of the step in its list or `u64::MAX`.
+    /// Why the last `ContainerSteps`, `ContainerExecute` or `ContainerHook` was refused (`READ`): handle, buffer,
+    /// length. Returns the bytes of the text, and the position of the step among those of the call or `u64::MAX`.
     ContainerFault = 85;
     /// Finds a container of a notification (`READ`, `WRITE` and `CREATE`): handle, key. Returns its capability.
     ContainerOpen = 86;

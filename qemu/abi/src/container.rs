@@ -1,7 +1,7 @@
 //! Containers: what is asked of the kernel when one is made, and what it tells about them.
 //!
 //! ```text
-//!   ContainerCreate ─► ContainerStep … (Load is the last) ─► ContainerRelease ─► the program runs
+//!   ContainerCreate ─► ContainerSteps … (Load is the last) ─► ContainerRelease ─► the program runs
 //!                                                            ContainerExecute, ContainerSignal, ContainerFreeze …
 //!   ContainerEvent  ◄─ exited · output · out of memory       ContainerDestroy ─► ContainerRemove
 //! ```

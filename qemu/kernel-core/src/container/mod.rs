@@ -377,6 +377,13 @@ impl<H: Hw> Kernel<H> {
         self.containers.all.get(&id)?.fault.as_ref()
     }
 
+    /// Notes which of the steps of one call the last refusal is about.
+    pub(crate) fn container_fault_at(&mut self, id: ContainerId, position: u16) {
+        if let Some(fault) = self.containers.all.get_mut(&id).and_then(|record| record.fault.as_mut()) {
+            fault.step = Some(position);
+        }
+    }
+
     /// What pivot_root exchanged, as the plan named it and the kernel found it to be: where the old root was put,
     /// seen from the new one, and what became the root, seen from the old one. None before.
     pub fn container_pivot(&self, id: ContainerId) -> Option<(&str, &str)> {

@@ -109,7 +109,7 @@ impl<H: Hw> Call<'_, H> {
             Number::FileRead => self.file_read(),
             Number::DirectoryList => self.directory_list(),
             Number::ContainerCreate => self.container_create(),
-            Number::ContainerStep => self.container_step(),
+            Number::ContainerSteps => self.container_steps(),
             Number::ContainerRelease => self.container_release(),
             Number::ContainerExecute => self.container_execute(),
             Number::ContainerHook => self.container_hook(),

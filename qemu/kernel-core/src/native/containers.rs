@@ -76,11 +76,22 @@ impl<H: Hw> Call<'_, H> {
         self.hand_out(Object::Container(id)).inspect_err(|_| self.k.container_remove(id))
     }
 
-    pub(super) fn container_step(&mut self) -> Outcome {
+    pub(super) fn container_steps(&mut self) -> Outcome {
         let id = self.container(Rights::WRITE)?;
-        let step: Step = self.decoded(1)?;
-        let process = self.k.container_step(id, &step).map_err(|fault| refused(fault.errno))?;
-        Ok([process.map_or(0, |process| self.shown(process)), 0, 0])
+        let text = self.text(1, CONTAINER_TEXT_MAX)?;
+        let (mut left, mut position, mut process) = (text.as_slice(), 0, None);
+        loop {
+            let (step, after): (Step, _) = postcard::take_from_bytes(left).map_err(|_| Error::WRONG_KIND)?;
+            let made = self.k.container_step(id, &step).map_err(|fault| {
+                self.k.container_fault_at(id, position);
+                refused(fault.errno)
+            })?;
+            process = made.or(process);
+            if after.is_empty() {
+                return Ok([process.map_or(0, |process| self.shown(process)), 0, 0]);
+            }
+            (left, position) = (after, position.saturating_add(1));
+        }
     }
     pub(super) fn container_release(&mut self) -> Outcome {
         let id = self.container(Rights::WRITE)?;

@@ -2,13 +2,17 @@
 
 use super::testing::{Actor, Came, PAGES, World};
 use crate::cap::{Capability, Object};
+use crate::container::{ConsoleUse, NewContainer};
 use crate::cred::Credentials;
 use crate::hw::{PAGE, USER_END};
+use crate::ipc::NotificationId;
 use crate::memory::GroupId;
 use crate::testing::Dice;
-use crate::vfs::{From, OpenFlags, Opened};
+use crate::vfs::{From, Last, OpenFlags, Opened};
 use alloc::vec::Vec;
 use bailiwick_abi::{Call, Error, Exit, Handle, Kind, Rights, Which, slot};
+use bailiwick_kernel_glue::plan::{Namespace, NamespaceSource, Step};
+use bailiwick_protocol::message::Stdio;
 
 const OK: u64 = 0;
 
@@ -409,8 +413,43 @@ fn words_of_containers_mean_one_thing() {
         assert_eq!(Which::from_word(word), None);
     }
     let (mut w, init) = booted();
-    let made_up = w.call(init.thread, Call::ContainerStep, [Handle::first(1).0, PAGES, 1, 0, 0, 0]);
+    let made_up = w.call(init.thread, Call::ContainerSteps, [Handle::first(1).0, PAGES, 1, 0, 0, 0]);
     assert_eq!(back(made_up), code(Error::WRONG_KIND));
+}
+
+#[test]
+fn steps_of_one_call_are_carried_out_in_their_order_up_to_the_first_that_is_refused() {
+    let (mut w, init) = booted();
+    let path = b"/bundles/web";
+    let bundle = files!(w, |vfs, env, by| vfs.lookup(env, by, From::CWD, path, Last::Follow)).unwrap();
+    let new = NewContainer {
+        group: GroupId::ROOT,
+        bundle,
+        host: None,
+        events: NotificationId(7),
+        bits: 1,
+        key: 1,
+        console: ConsoleUse::Refused,
+        stdio: Stdio::Log,
+    };
+    let id = w.k.container_create(new).unwrap();
+    let handle = w.give(init, Capability::all(Object::Container(id)));
+    let hostname = |name: &str| Step::Hostname(name.into());
+    let uts = Step::Namespaces([(Namespace::Uts, NamespaceSource::New)].into());
+    let call = |w: &mut World, steps: &[Step], garbage: &[u8]| {
+        let mut text: Vec<u8> = steps.iter().flat_map(|step| postcard::to_allocvec(step).unwrap()).collect();
+        text.extend_from_slice(garbage);
+        w.write(init.process, PAGES, &text);
+        let args = [handle.0, PAGES, text.len() as u64, 0, 0, 0];
+        back(w.call(init.thread, Call::ContainerSteps, args))
+    };
+    assert_eq!(call(&mut w, &[], &[]), code(Error::WRONG_KIND), "no step at all");
+    assert_eq!(call(&mut w, &[uts, hostname("one"), hostname("two")], &[]), OK);
+    assert_eq!(call(&mut w, &[hostname("three")], &[0xff]), code(Error::WRONG_KIND), "and what is none");
+    let long = hostname(&"x".repeat(65));
+    assert_ne!(call(&mut w, &[hostname("four"), long, hostname("five")], &[]), OK);
+    assert_eq!(w.k.container_fault(id).unwrap().step, Some(1));
+    assert_ne!(call(&mut w, &[hostname("six")], &[]), OK, "the container takes no step after a refusal");
 }
 
 #[test]
