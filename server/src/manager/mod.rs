@@ -31,6 +31,7 @@ pub(crate) use tell::{EventWait, Watch};
 use crate::grant::{Grants, Peers};
 use crate::oci::Configs;
 use crate::op;
+use crate::plan::KnownPlans;
 use crate::policy::Policy;
 use crate::table::{Handle, Table};
 use alloc::string::String;
@@ -81,6 +82,8 @@ pub struct Manager {
     jobs: jobs::Jobs,
     pub(crate) scratch: Scratch,
     pub(crate) configs: Configs,
+    /// Plans that were made lately.
+    pub(crate) plans: KnownPlans,
 }
 
 /// What a reply borrows until it is sent. What is left in it afterwards means nothing.
@@ -138,6 +141,7 @@ impl Manager {
             jobs: jobs::Jobs::new(STEPS),
             scratch: Scratch::default(),
             configs: Configs::default(),
+            plans: KnownPlans::default(),
         };
         // The first grant of an empty table always has room; a badge of nobody would stand for nothing.
         let mut peers = Peers::new();

@@ -66,7 +66,7 @@ fn prepare<G: KernelGlue>(
     let request =
         plan::Request { id: id.as_str(), bundle: create.bundle, group: &group, stdio: create.stdio };
     let policy = manager.factory(call)?.1.policy.clone();
-    let mut plan = plan::plan(&config, &glue.features(), &policy, &request)?;
+    let mut plan = manager.plans.plan(&config, &glue.features(), &policy, &request)?;
     join(manager, factory, &mut plan)?;
     let cost = cost(manager, factory, &plan)?;
     let resources = plan.resources().clone();

@@ -14,6 +14,7 @@
 mod devices;
 mod filter;
 mod join;
+mod known;
 mod mounts;
 mod process;
 mod refuse;
@@ -21,6 +22,7 @@ mod resources;
 mod text;
 
 pub(crate) use join::{join, joined};
+pub(crate) use known::KnownPlans;
 pub use process::exec_plan;
 pub use resources::update;
 pub use text::{Text, page};
@@ -78,33 +80,46 @@ pub fn plan(
     policy: &Policy,
     request: &Request<'_>,
 ) -> Result<Plan, Refusal> {
+    let mut plan = common(config, features, policy, request.stdio)?;
+    complete(&mut plan, config, request);
+    Ok(plan)
+}
+
+/// What is the same in the plan of every container of this configuration.
+fn common(config: &ValidConfig, features: &Features, policy: &Policy, stdio: Stdio) -> Result<Plan, Refusal> {
     policy.check(config, features)?;
     refuse::what_no_step_can_do(config, features)?;
-    refuse::streams(config, features, request.stdio)?;
+    refuse::streams(config, features, stdio)?;
     let hooks = |kind| hooks(config, kind);
     Ok(Plan {
-        create: create_steps(config, features, policy, request)?,
+        create: create_steps(config, features, policy)?,
         start: hooks(HookKind::StartContainer),
         poststart: hooks(HookKind::Poststart),
         poststop: hooks(HookKind::Poststop),
         state: HookState {
             oci_version: config.oci_version.clone(),
-            id: request.id.to_string(),
-            bundle: request.bundle.to_string(),
+            id: String::new(),
+            bundle: String::new(),
             annotations: config.annotations.iter().map(|(k, v)| (k.clone(), v.clone())).collect(),
         },
-        stdio: request.stdio,
+        stdio,
     })
 }
 
-fn create_steps(
-    config: &ValidConfig,
-    features: &Features,
-    policy: &Policy,
-    request: &Request<'_>,
-) -> Result<Vec<Step>, Refusal> {
+/// Puts in what is a container's own.
+fn complete(plan: &mut Plan, config: &ValidConfig, request: &Request<'_>) {
+    plan.state.id = request.id.to_string();
+    plan.state.bundle = request.bundle.to_string();
+    if let (Some(Step::ResourceGroup { path, .. }), None) =
+        (plan.create.first_mut(), &config.linux.cgroups_path)
+    {
+        *path = request.group.to_string();
+    }
+}
+
+fn create_steps(config: &ValidConfig, features: &Features, policy: &Policy) -> Result<Vec<Step>, Refusal> {
     let mut steps = Vec::new();
-    steps.push(resources::group(&config.linux, features, request.group)?);
+    steps.push(resources::group(&config.linux, features)?);
     namespaces(&config.linux, features, &mut steps)?;
     clocks(&config.linux, features, &mut steps)?;
     let old_tree = config.linux.rootfs_propagation.map_or(Propagation::Slave, |p| match p.propagation {

@@ -9,9 +9,9 @@ use alloc::vec::Vec;
 use bailiwick_kernel_glue::plan::{DeviceAccess, DeviceKind, DeviceRule, Features, Resources, Step};
 use bailiwick_protocol::error::{Refusal, RefusalCode};
 
-/// The step that makes the group.
-pub(super) fn group(linux: &OciLinuxConfig, features: &Features, path: &str) -> Result<Step, Refusal> {
-    let path = linux.cgroups_path.clone().unwrap_or_else(|| String::from(path));
+/// The step that makes the group. Its path is empty if the configuration names none.
+pub(super) fn group(linux: &OciLinuxConfig, features: &Features) -> Result<Step, Refusal> {
+    let path = linux.cgroups_path.clone().unwrap_or_default();
     let Some(asked) = linux.resources.as_deref() else {
         return Ok(Step::ResourceGroup { path, resources: Resources::default(), devices: Vec::new() });
     };

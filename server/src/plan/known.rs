@@ -1,0 +1,141 @@
+//! Plans that were made lately, so that containers of one configuration are planned once.
+
+use super::{Request, common, complete};
+use crate::oci::ValidConfig;
+use crate::policy::Policy;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use bailiwick_kernel_glue::plan::{Features, Plan};
+use bailiwick_protocol::error::Refusal;
+use bailiwick_protocol::message::Stdio;
+use core::fmt;
+
+/// Most plans that are kept. Each is about as long as its configuration, which is one of those that are kept.
+const KEPT_MAX: usize = 8;
+
+/// What a plan follows from, and what is the same in every plan that follows from it.
+#[derive(Clone)]
+struct Known {
+    config: Arc<ValidConfig>,
+    policy: Arc<Policy>,
+    features: Features,
+    stdio: Stdio,
+    plan: Plan,
+}
+
+/// A few plans.
+#[derive(Clone, Default)]
+pub(crate) struct KnownPlans {
+    /// The one used last stands last.
+    kept: Vec<Known>,
+}
+
+impl fmt::Debug for KnownPlans {
+    /// Says nothing: whether a plan is made once more or not makes no difference to anybody.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("KnownPlans")
+    }
+}
+
+impl KnownPlans {
+    /// The plan of a container, as [`super::plan`] makes it.
+    ///
+    /// # Errors
+    /// As [`super::plan`].
+    pub(crate) fn plan(
+        &mut self,
+        config: &Arc<ValidConfig>,
+        features: &Features,
+        policy: &Arc<Policy>,
+        request: &Request<'_>,
+    ) -> Result<Plan, Refusal> {
+        let is_it = |known: &Known| {
+            Arc::ptr_eq(&known.config, config)
+                && Arc::ptr_eq(&known.policy, policy)
+                && known.stdio == request.stdio
+                && known.features == *features
+        };
+        let mut plan = match self.kept.iter().rposition(is_it) {
+            Some(at) => {
+                self.kept.get_mut(at..).unwrap_or_default().rotate_left(1);
+                self.kept.last().map(|known| known.plan.clone())
+            }
+            None => None,
+        }
+        .map_or_else(|| self.make(config, features, policy, request.stdio), Ok)?;
+        complete(&mut plan, config, request);
+        Ok(plan)
+    }
+
+    fn make(
+        &mut self,
+        config: &Arc<ValidConfig>,
+        features: &Features,
+        policy: &Arc<Policy>,
+        stdio: Stdio,
+    ) -> Result<Plan, Refusal> {
+        let plan = common(config, features, policy, stdio)?;
+        // A configuration that nobody else keeps is too long to be kept, or will not be seen again.
+        if Arc::strong_count(config) > 1 {
+            if self.kept.len() == KEPT_MAX {
+                self.kept.remove(0);
+            }
+            let (config, policy, features) = (config.clone(), policy.clone(), *features);
+            self.kept.push(Known { config, policy, features, stdio, plan: plan.clone() });
+        }
+        Ok(plan)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bailiwick_kernel_glue::own_kernel::FEATURES;
+
+    fn config() -> Arc<ValidConfig> {
+        let text = r#"{"ociVersion":"1.0.2","root":{"path":"rootfs"},
+            "process":{"cwd":"/","args":["/bin/true"],"user":{"uid":0,"gid":0}},
+            "linux":{"namespaces":[{"type":"mount"}]}}"#;
+        Arc::new(ValidConfig::parse(text).unwrap())
+    }
+    fn request(id: &str) -> Request<'_> {
+        Request { id, bundle: id, group: id, stdio: Stdio::Log }
+    }
+
+    #[test]
+    fn a_known_plan_is_the_one_that_would_be_made_anew() {
+        let (mut known, config, policy) = (KnownPlans::default(), config(), Arc::new(Policy::default()));
+        let _kept = config.clone();
+        for id in ["a", "b", "a"] {
+            let plan = known.plan(&config, &FEATURES, &policy, &request(id)).unwrap();
+            assert_eq!(plan, crate::plan::plan(&config, &FEATURES, &policy, &request(id)).unwrap());
+        }
+        assert_eq!(known.kept.len(), 1);
+    }
+
+    #[test]
+    fn what_a_plan_follows_from_is_all_compared() {
+        let (mut known, config, policy) = (KnownPlans::default(), config(), Arc::new(Policy::default()));
+        let _kept = config.clone();
+        known.plan(&config, &FEATURES, &policy, &request("a")).unwrap();
+        let strict = Arc::new(Policy::parse("").unwrap());
+        let expected = crate::plan::plan(&config, &FEATURES, &strict, &request("a"));
+        assert_eq!(known.plan(&config, &FEATURES, &strict, &request("a")), expected);
+        let nothing = Features { file_systems: &[], namespaces: &[], ..FEATURES };
+        assert!(known.plan(&config, &nothing, &policy, &request("a")).is_err());
+        let console = Request { stdio: Stdio::Console, ..request("a") };
+        assert_eq!(known.plan(&config, &FEATURES, &policy, &console).unwrap().stdio, Stdio::Console);
+    }
+
+    #[test]
+    fn few_are_kept_and_none_of_a_configuration_that_is_not() {
+        let (mut known, policy) = (KnownPlans::default(), Arc::new(Policy::default()));
+        known.plan(&config(), &FEATURES, &policy, &request("a")).unwrap();
+        assert!(known.kept.is_empty());
+        let configs: Vec<_> = (0..2 * KEPT_MAX).map(|_| config()).collect();
+        for config in &configs {
+            known.plan(&config.clone(), &FEATURES, &policy, &request("a")).unwrap();
+        }
+        assert_eq!(known.kept.len(), KEPT_MAX);
+    }
+}
