@@ -1,7 +1,7 @@
 //! Room for one frame.
 
 use crate::error::FrameError;
-use crate::frame::{FRAME_MAX, SMALL_FRAME};
+use crate::frame::{FRAME_MAX, HEADER, SMALL_FRAME};
 use core::fmt;
 use core::ops::Deref;
 
@@ -48,6 +48,26 @@ impl FrameBuffer {
     #[inline]
     pub fn small(&self) -> Option<&[u8; SMALL_FRAME]> {
         self.bytes.first_chunk().filter(|_| self.len <= SMALL_FRAME)
+    }
+
+    /// Makes the frame `head` and what `write` puts behind it: it is given the first [`SMALL_FRAME`] bytes, zero behind
+    /// `head`, and tells how long the frame has become.
+    ///
+    /// # Errors
+    /// What `write` says; the frame is any then.
+    #[inline]
+    pub(crate) fn write_small<E>(
+        &mut self,
+        head: [u8; HEADER],
+        write: impl FnOnce(&mut [u8; SMALL_FRAME]) -> Result<usize, E>,
+    ) -> Result<(), E> {
+        let mut block = [0; SMALL_FRAME];
+        block[..HEADER].copy_from_slice(&head);
+        self.set_small(block, HEADER);
+        if let Some(block) = self.bytes.first_chunk_mut() {
+            self.len = write(block)?.min(SMALL_FRAME);
+        }
+        Ok(())
     }
 
     /// The frame's length in bytes.
@@ -118,7 +138,7 @@ impl Deref for FrameBuffer {
     #[inline]
     fn deref(&self) -> &[u8] {
         // It is never longer than what is there.
-        self.bytes.get(..self.len).unwrap_or_default()
+        &self.bytes[..self.len]
     }
 }
 
@@ -173,14 +193,18 @@ mod tests {
     #[test]
     fn nothing_of_an_earlier_frame_is_behind_a_later_one() {
         let mut room = FrameBuffer::new();
-        for len in [3, SMALL_FRAME, 2000, 1] {
+        for len in [3, SMALL_FRAME, 2000] {
             room.extend_from_slice(&[7; 2000][..len]).unwrap();
             room.clear();
             room.push(1).unwrap();
             assert!(clean(&room), "{len}");
-            room.set_small([0; SMALL_FRAME], 0);
-            room.extend_from_slice(&[1; 2]).unwrap();
-            assert_eq!((&*room, clean(&room)), (&[1, 1][..], true));
+            room.clear();
+            room.extend_from_slice(&[7; 2000][..len]).unwrap();
+            let written = room.write_small([1; HEADER], |block| {
+                block[HEADER] = 2;
+                Ok::<_, ()>(HEADER + 1)
+            });
+            assert_eq!((written, &*room, clean(&room)), (Ok(()), &[1, 1, 1, 1, 2][..], true), "{len}");
             room.clear();
         }
     }

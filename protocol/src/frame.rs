@@ -116,11 +116,51 @@ impl Sink for Bytes<'_> {
 }
 
 impl Sink for FrameBuffer {
+    #[inline]
     fn put<T: Serialize>(&mut self, first: u16, tag: Tag, value: &T) -> Result<(), FrameError> {
-        let mut block = [0; SMALL_FRAME];
-        block[..HEADER].copy_from_slice(&header(first, tag));
-        self.set_small(block, HEADER);
-        postcard::serialize_with_flavor(value, Tail(self)).map_err(|_| FrameError::TooLarge)
+        let head = header(first, tag);
+        let small = |block: &mut _| postcard::serialize_with_flavor(value, Block { block, len: HEADER });
+        self.write_small(head, small).or_else(|_| put_long(self, head, value))
+    }
+}
+
+/// The same for what is longer than [`SMALL_FRAME`].
+#[cold]
+fn put_long<T: Serialize>(buffer: &mut FrameBuffer, head: [u8; HEADER], value: &T) -> Result<(), FrameError> {
+    buffer.clear();
+    buffer.extend_from_slice(&head)?;
+    postcard::serialize_with_flavor(value, Tail(buffer)).map_err(|_| FrameError::TooLarge)
+}
+
+/// What postcard puts a small frame into. The length is a number of its own, which the compiler keeps in a register.
+struct Block<'b> {
+    block: &'b mut [u8; SMALL_FRAME],
+    len: usize,
+}
+
+impl Flavor for Block<'_> {
+    type Output = usize;
+    #[inline(always)]
+    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
+        *self.block.get_mut(self.len).ok_or(postcard::Error::SerializeBufferFull)? = byte;
+        self.len += 1;
+        Ok(())
+    }
+    #[inline(always)]
+    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
+        // As most numbers are.
+        if let [byte] = bytes {
+            return self.try_push(*byte);
+        }
+        let end = self.len + bytes.len();
+        let room = self.block.get_mut(self.len..end).ok_or(postcard::Error::SerializeBufferFull)?;
+        room.copy_from_slice(bytes);
+        self.len = end;
+        Ok(())
+    }
+    #[inline(always)]
+    fn finalize(self) -> postcard::Result<usize> {
+        Ok(self.len)
     }
 }
 
@@ -129,17 +169,11 @@ struct Tail<'b>(&'b mut FrameBuffer);
 
 impl Flavor for Tail<'_> {
     type Output = ();
-    #[inline(always)]
     fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
         self.0.push(byte).map_err(|_| postcard::Error::SerializeBufferFull)
     }
-    #[inline(always)]
     fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
-        match bytes {
-            // As most numbers are.
-            [byte] => self.try_push(*byte),
-            _ => self.0.extend_from_slice(bytes).map_err(|_| postcard::Error::SerializeBufferFull),
-        }
+        self.0.extend_from_slice(bytes).map_err(|_| postcard::Error::SerializeBufferFull)
     }
     fn finalize(self) -> postcard::Result<()> {
         Ok(())

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test says no by panicking")]
 
 use bailiwick_protocol::error::{Detail, Errno, ErrorReply, FrameError, KernelFault, Refusal, RefusalCode};
-use bailiwick_protocol::frame::{FRAME_MAX, Tag, decode_reply};
+use bailiwick_protocol::frame::{FRAME_MAX, FrameBuffer, Tag, decode_reply};
 use bailiwick_protocol::id::{ContainerId, GrantHandle};
 use bailiwick_protocol::message::*;
 use bailiwick_protocol::op::{ObjectKind, Op};
@@ -309,4 +309,30 @@ fn ids_follow_their_alphabet() {
     for bad in ["", ".a", "a/b", "a b", "..", "é", "a\0", &"x".repeat(65)] {
         assert!(ContainerId::new(bad).is_err(), "{bad}");
     }
+}
+
+/// In registers, in a longer frame, or not at all.
+#[test]
+fn a_frame_is_the_same_wherever_it_is_written() {
+    let (mut room, mut bytes, text) = (FrameBuffer::new(), [0; FRAME_MAX + 64], [b'x'; FRAME_MAX]);
+    for len in (0..300).chain(FRAME_MAX - 40..=FRAME_MAX) {
+        let reply = reply_of(&text[..len]);
+        let (into_bytes, into_room) =
+            (reply.encode(Tag(7), &mut bytes).map(<[u8]>::to_vec), reply.encode_in(Tag(7), &mut room));
+        assert_eq!(into_bytes.as_deref(), into_room.as_deref(), "{len}");
+        if let Ok(frame) = into_room {
+            assert_eq!(decode_reply::<LogsReply>(Tag(7), frame).unwrap().bytes, &text[..len], "{len}");
+        }
+    }
+    for (request, golden) in requests() {
+        assert_eq!(hex(request.encode_in(TAG, &mut room).unwrap()), golden, "{request:?}");
+    }
+    for (reply, golden) in replies() {
+        let frame = reply.encode_in(TAG, &mut room).unwrap();
+        assert_eq!(hex(frame), golden.replace(' ', ""), "{reply:?}");
+    }
+}
+
+fn reply_of(bytes: &[u8]) -> Reply<'_> {
+    Reply::Logs(LogsReply { next: 0, lost: 0, end: true, bytes })
 }
