@@ -1,7 +1,8 @@
 //! A process of the boot manifest that holds capabilities on single containers and no factory, in QEMU.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test says no by panicking")]
 
-use bailiwick_tests::system::PROMPT;
+use bailiwick_tests::bundle::Bundle;
+use bailiwick_tests::system::{PROMPT, boot_manifest};
 use bailiwick_tests::terminal::Terminal;
 
 /// Whoever may run programs at the desk finds there what it takes to look at the service, and to end it.
@@ -80,4 +81,27 @@ fn a_process_uses_the_capabilities_it_was_given_and_finds_those_on_the_next_life
     t.keys("poweroff\r").unwrap();
     let (status, rest) = t.end().unwrap();
     assert_eq!(status.code(), Some(0), "{rest}");
+}
+
+#[test]
+fn a_process_runs_the_bundles_it_was_handed_and_no_other_one() {
+    let manifest = r#"
+        [[process]]
+        name = "shell"
+        factory = ["create", "list", "observe", "start", "delete"]
+        bundles = ["second", "first"]
+        console = true
+    "#;
+    let [first, second, other] =
+        ["first", "second", "other"].map(|name| Bundle::script(&format!("echo {name}")).unwrap());
+    let bundles = [("first", &first), ("second", &second), ("other", &other)];
+    let commands = "run a first; wait a; logs a; run b second; wait b; logs b; delete a; run a first; wait a; \
+                    run c other; run c ../other; plan .";
+    let run = boot_manifest(manifest, &bundles, &["--exec", commands]).unwrap();
+    let outputs = [2, 5, 8].map(|at| run.output(at));
+    assert_eq!(outputs, ["first\n", "second\n", "0\n"], "{}", run.text);
+    for at in [9, 10, 11] {
+        assert!(run.output(at).contains("bundle \""), "{at}\n{}", run.text);
+    }
+    assert!(run.output(9).contains("no such capability"), "{}", run.text);
 }

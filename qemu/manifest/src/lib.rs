@@ -21,6 +21,7 @@
 //! quota = { containers = 4, memory = 67108864 }   # makes it a sub-factory of its own with these bounds, …
 //! policy = "restricted"                        # … whose bundles may ask for no more than this: a name, or the text
 //! directories = ["/bundles"]                   # directory capabilities that it is handed
+//! bundles = ["httpd"]                          # single bundles that it is handed, in place of all of /bundles
 //! containers = [{ id = "web", rights = ["observe", "exec"] }]   # capabilities on containers that it is handed
 //! console = true                               # whether it is handed the console; with `args`, only to write
 //! ```
@@ -65,6 +66,8 @@ use serde::{Deserialize, Serialize};
 pub const CONTAINERS_MAX: usize = 256;
 /// Most processes in one manifest.
 pub const PROCESSES_MAX: usize = 32;
+/// Most directories that one process is handed, single bundles included.
+pub const DIRECTORIES_MAX: usize = 16;
 /// Most containers that one process is handed capabilities on.
 pub const HELD_MAX: usize = 8;
 /// Where the compiled form lies in the boot image.
@@ -270,36 +273,65 @@ pub struct Process {
     pub policy: Option<String>,
     /// Directories of the boot image it is handed.
     pub directories: Vec<String>,
+    /// Bundles it is handed by themselves, by their names; with the directories at most [`DIRECTORIES_MAX`].
+    pub bundles: Vec<String>,
     /// Containers it is handed capabilities on, at most [`HELD_MAX`], each once.
     pub containers: Vec<Held>,
     /// Whether it is handed the console.
     pub console: bool,
 }
 
-/// What a line of a process's text begins with that names the containers it holds capabilities on.
-const HELD: &str = "containers ";
+/// A process's text, taken apart ([`Process::text`]).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Told<'t> {
+    bundles: &'t str,
+    containers: &'t str,
+    /// What it is told besides.
+    pub text: &'t str,
+}
 
-/// A process's text as it is for itself: the names of the containers it was handed capabilities on, in the order of their
-/// slots, and the rest.
-pub fn held_of(text: &str) -> (impl Iterator<Item = &str>, &str) {
-    let named = text.strip_prefix(HELD).and_then(|text| text.split_once('\n'));
-    let (names, rest) = named.unwrap_or(("", text));
-    (names.split_ascii_whitespace(), rest)
+impl<'t> Told<'t> {
+    /// Takes a text apart.
+    pub fn of(text: &'t str) -> Self {
+        let (bundles, text) = names(text, BUNDLES);
+        let (containers, text) = names(text, CONTAINERS);
+        Told { bundles, containers, text }
+    }
+    /// The bundles it was handed by themselves, in the order of their slots.
+    pub fn bundles(&self) -> impl Iterator<Item = &'t str> {
+        self.bundles.split_ascii_whitespace()
+    }
+    /// The containers it was handed capabilities on, in the order of their slots.
+    pub fn containers(&self) -> impl Iterator<Item = &'t str> {
+        self.containers.split_ascii_whitespace()
+    }
+}
+
+/// What the lines of a process's text begin with that name what it was handed.
+const BUNDLES: &str = "bundles";
+const CONTAINERS: &str = "containers";
+
+/// The names on a first line that begins like this, and what follows it; all of the text if there is no such line.
+fn names<'t>(text: &'t str, word: &str) -> (&'t str, &'t str) {
+    let line = text.strip_prefix(word).and_then(|text| text.strip_prefix(' '));
+    line.and_then(|line| line.split_once('\n')).unwrap_or(("", text))
 }
 
 impl Process {
-    /// What the process is started with to be told `text`: before it goes a line with the names of the containers it is
-    /// handed, if there are any. [`held_of`] takes it apart.
+    /// What the process is started with to be told `text`: before it goes a line with the names of the bundles it is
+    /// handed by themselves, and one with those of the containers, each if there are any. [`Told`] takes it apart.
     pub fn text(&self, text: &str) -> String {
         let mut all = String::new();
-        if !self.containers.is_empty() {
-            all.push_str(HELD.trim_end());
-            for held in &self.containers {
-                all.push(' ');
-                all.push_str(&held.id);
+        let mut line = |word: &str, names: &mut dyn Iterator<Item = &String>| {
+            let mut names = names.peekable();
+            if names.peek().is_some() {
+                all += word;
+                names.for_each(|name| all.extend([" ", name]));
+                all += "\n";
             }
-            all.push('\n');
-        }
+        };
+        line(BUNDLES, &mut self.bundles.iter());
+        line(CONTAINERS, &mut self.containers.iter().map(|held| &held.id));
         all + text
     }
 

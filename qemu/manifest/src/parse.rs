@@ -3,8 +3,8 @@
 mod hand_over;
 
 use crate::{
-    After, CONTAINERS_MAX, Container, Drill, Expect, Manifest, PROCESSES_MAX, Policy, Process, Restart,
-    Start, Until,
+    After, CONTAINERS_MAX, Container, DIRECTORIES_MAX, Drill, Expect, Manifest, PROCESSES_MAX, Policy,
+    Process, Restart, Start, Until,
 };
 use bailiwick_protocol::message::POLICY_MAX;
 use bailiwick_protocol::{ContainerId, Quota};
@@ -105,6 +105,8 @@ struct RawProcess {
     #[serde(default)]
     directories: Vec<Spanned<String>>,
     #[serde(default)]
+    bundles: Vec<Spanned<String>>,
+    #[serde(default)]
     containers: Vec<hand_over::RawHeld>,
     #[serde(default)]
     console: bool,
@@ -195,7 +197,7 @@ fn check(file: File, bundle_exists: &dyn Fn(&str) -> bool) -> Result<Manifest, F
     let processes = file
         .process
         .into_iter()
-        .map(|raw| process(raw.into_inner(), &starts))
+        .map(|raw| process(raw.into_inner(), &starts, bundle_exists))
         .collect::<Result<Vec<_>, _>>()?;
     Ok(Manifest { settle_ms: file.settle_ms.map_or(SETTLE_MS, Spanned::into_inner), containers, processes })
 }
@@ -329,7 +331,11 @@ fn expect(raw: Spanned<RawExpect>) -> Result<Expect, Fault> {
 /// Longest text that a process is started with, in bytes.
 const ARGS_MAX: usize = 2048;
 
-fn process(raw: RawProcess, starts: &BTreeMap<String, Start>) -> Result<Process, Fault> {
+fn process(
+    raw: RawProcess,
+    starts: &BTreeMap<String, Start>,
+    bundle_exists: &dyn Fn(&str) -> bool,
+) -> Result<Process, Fault> {
     let program = raw.program.as_ref().unwrap_or(&raw.name);
     if !is_bundle_name(program.as_ref()) {
         return fault(program.span(), format!("process {:?}: not a program under /sbin", program.as_ref()));
@@ -343,6 +349,10 @@ fn process(raw: RawProcess, starts: &BTreeMap<String, Start>) -> Result<Process,
         if !path.as_ref().starts_with('/') || path.as_ref().split('/').any(|part| part == "..") {
             return fault(path.span(), format!("directory {:?}: not an absolute path", path.as_ref()));
         }
+    }
+    if let Some(extra) = raw.directories.iter().chain(&raw.bundles).nth(DIRECTORIES_MAX) {
+        let text = format!("more than {DIRECTORIES_MAX} directories and bundles handed to one process");
+        return fault(extra.span(), text);
     }
     let policy = raw.policy.map(policy).transpose()?;
     if let Some(quota) = raw.quota.as_ref().filter(|_| factory.is_empty()) {
@@ -358,6 +368,7 @@ fn process(raw: RawProcess, starts: &BTreeMap<String, Start>) -> Result<Process,
         quota: raw.quota.map(|quota| quota.into_inner().into()),
         policy,
         directories: raw.directories.into_iter().map(Spanned::into_inner).collect(),
+        bundles: hand_over::bundles(raw.bundles, bundle_exists)?,
         containers: hand_over::held(raw.containers, starts)?,
         console: raw.console,
     })

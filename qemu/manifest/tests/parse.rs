@@ -3,7 +3,7 @@
 
 use bailiwick_manifest::authority;
 use bailiwick_manifest::parse::parse;
-use bailiwick_manifest::{Boot, Console, Expect, Policy, Until, held_of};
+use bailiwick_manifest::{Boot, Console, Expect, Policy, Told, Until};
 use bailiwick_protocol::Rights;
 
 const GOOD: &str = r#"
@@ -154,10 +154,39 @@ fn capabilities_on_containers_are_stored_with_others_and_handed_to_processes() {
     let process = &manifest.processes[0];
     let text = process.text("-c list");
     assert_eq!(text, "containers a b\n-c list");
-    let (names, rest) = held_of(&text);
-    assert_eq!((names.collect::<Vec<_>>(), rest), (vec!["a", "b"], "-c list"));
-    let (none, rest) = held_of("-c list\n");
-    assert_eq!((none.count(), rest), (0, "-c list\n"));
+    let told = Told::of(&text);
+    assert_eq!((told.containers().collect::<Vec<_>>(), told.text), (vec!["a", "b"], "-c list"));
+    let none = Told::of("-c list\n");
+    assert_eq!((none.containers().count(), none.bundles().count(), none.text), (0, 0, "-c list\n"));
+}
+
+#[test]
+fn a_process_is_handed_single_bundles_in_place_of_all() {
+    let text = |more: &str| format!("[[process]]\nname = \"p\"\n{more}\n");
+    let manifest = parse(&text("bundles = [\"x\", \"y\"]\ndirectories = [\"/srv\"]"), |_| true).unwrap();
+    let started_with = manifest.processes[0].text("containers are mine\nbundles too");
+    assert_eq!(started_with, "bundles x y\ncontainers are mine\nbundles too");
+    let told = Told::of("bundles x y\ncontainers a\n-c list");
+    assert_eq!(told.bundles().chain(told.containers()).collect::<Vec<_>>(), ["x", "y", "a"]);
+    let tree = authority::tree(&manifest);
+    assert!(
+        tree.contains("  directory /bundles/x: read") && tree.contains("  directory /bundles/y: read"),
+        "{tree}"
+    );
+    assert!(!tree.contains("  directory /bundles: "), "{tree}");
+    let many = |count| (0..count).map(|n| format!("\"b{n}\",\n")).collect::<String>();
+    assert!(parse(&text(&format!("bundles = [\n{}]", many(16))), |_| true).is_ok());
+    for (more, line, reason) in [
+        ("bundles = [\"x\",\n\"absent\"]".to_owned(), 4, "no bundle is called \"absent\""),
+        ("bundles = [\"x/y\"]".to_owned(), 3, "not a name under /bundles"),
+        ("bundles = [\"x\",\n\"x\"]".to_owned(), 4, "handed over twice"),
+        ("bundles = [\"x y\"]".to_owned(), 3, "a name with a blank"),
+        (format!("directories = [\"/\"]\nbundles = [\n{}]", many(16)), 20, "more than 16 directories"),
+    ] {
+        let (at, message) = refused(&text(&more));
+        assert!(message.contains(reason), "{more}: {message}");
+        assert_eq!(at, line, "{more}: {message}");
+    }
 }
 
 #[test]

@@ -9,7 +9,7 @@ use crate::sys;
 use bailiwick_abi::{Error, Handle, Rights};
 use bailiwick_client::{Container, Factory};
 use bailiwick_kernel_glue::metal::{Directory, EndpointChannel, Messages};
-use bailiwick_manifest::held_of;
+use bailiwick_manifest::Told;
 use bailiwick_userland_core::shell::Shell;
 use bailiwick_userland_core::{Bundles, Console, Labelled};
 
@@ -32,15 +32,43 @@ impl Bundles for BundleDirectory {
     }
 }
 
+/// The bundles that the shell was handed: those by themselves, then those below its first directory.
+#[derive(Clone, Copy, Debug)]
+struct Given<'t>(Told<'t>);
+
+impl Bundles for Given<'_> {
+    type Directory = Directory;
+    type Error = Error;
+
+    fn open(&self, name: &str) -> Result<Directory, Error> {
+        match (slot::DIRECTORIES..).zip(self.0.bundles()).find(|(_, own)| *own == name) {
+            // A copy: the one in the slot is for the next time.
+            Some((number, _)) => sys::derive(Handle::first(number), Rights::ALL).map(Directory::new),
+            None => BundleDirectory(Handle::first(self.first_directory())).open(name),
+        }
+    }
+}
+
+impl Given<'_> {
+    fn first_directory(&self) -> u32 {
+        (slot::DIRECTORIES..)
+            .zip(self.0.bundles())
+            .map(|(number, _)| number + 1)
+            .last()
+            .unwrap_or(slot::DIRECTORIES)
+    }
+}
+
 /// Runs commands or prompts.
 pub fn main(text: &str) -> u8 {
     let Ok(messages) = Messages::new() else { return 1 };
-    let (held, text) = held_of(text);
+    let told = Told::of(text);
+    let text = told.text;
     let factory = Factory::new(EndpointChannel::new(messages.clone(), slot::FACTORY));
     let mut console = Attended::new(slot::CONSOLE);
     let Ok(listener) = Listener::new(console.clone()) else { return 1 };
-    let mut shell = Shell::new(factory, BundleDirectory(Handle::first(slot::DIRECTORIES)), listener);
-    for (number, name) in (slot::CONTAINERS..).zip(held) {
+    let mut shell = Shell::new(factory, Given(told), listener);
+    for (number, name) in (slot::CONTAINERS..).zip(told.containers()) {
         let channel = EndpointChannel::new(messages.clone(), Handle::first(number));
         shell = shell.hold(name, Container::new(channel));
     }

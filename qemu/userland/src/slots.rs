@@ -28,13 +28,11 @@ pub mod process {
     pub const CONSOLE: Handle = Handle::first(1);
     /// A factory with the rights of the manifest, if it names any.
     pub const FACTORY: Handle = Handle::first(2);
-    /// The directories of the manifest, in its order, from this slot on.
+    /// The single bundles of the manifest, in its order, from this slot on, and behind them its directories.
     pub const DIRECTORIES: u32 = 8;
-    /// Most directories.
-    pub const DIRECTORIES_MAX: u32 = 16;
     /// Capabilities on the containers of the manifest, in its order, from this slot on. One that was not there when the
     /// process was started is missing.
-    pub const CONTAINERS: u32 = DIRECTORIES + DIRECTORIES_MAX;
+    pub const CONTAINERS: u32 = DIRECTORIES + bailiwick_manifest::DIRECTORIES_MAX as u32;
     /// Slots that can be filled before a process is started are below this.
     const END: u32 = 32;
     const _: () = assert!(CONTAINERS as usize + bailiwick_manifest::HELD_MAX <= END as usize);

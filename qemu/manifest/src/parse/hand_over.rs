@@ -1,6 +1,6 @@
 //! Capabilities on containers: what a process is handed, and what is stored with a container.
 
-use super::{Fault, fault};
+use super::{Fault, bundle_name, fault};
 use crate::{HELD_MAX, Held, Start, Stored};
 use bailiwick_protocol::message::STORED_MAX;
 use bailiwick_protocol::{ContainerId, Rights};
@@ -69,6 +69,27 @@ pub(super) fn held(raw: Vec<RawHeld>, starts: &BTreeMap<String, Start>) -> Resul
             Ok(Held { id: id.into_inner(), rights })
         })
         .collect()
+}
+
+/// The bundles that a process is handed by themselves.
+pub(super) fn bundles(
+    raw: Vec<Spanned<String>>,
+    exists: &dyn Fn(&str) -> bool,
+) -> Result<Vec<String>, Fault> {
+    let mut names = BTreeSet::new();
+    for bundle in &raw {
+        let name = bundle.as_ref();
+        if !names.insert(name.clone()) {
+            return fault(bundle.span(), format!("bundle {name:?} is handed over twice"));
+        }
+        if name.contains(char::is_whitespace) {
+            return fault(
+                bundle.span(),
+                format!("bundle {name:?}: a name with a blank cannot be told a process"),
+            );
+        }
+    }
+    raw.into_iter().map(|bundle| bundle_name(bundle, exists)).collect()
 }
 
 /// Rights on a container that is there once init has brought everything up.
