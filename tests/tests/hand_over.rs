@@ -71,7 +71,9 @@ fn a_process_uses_the_capabilities_it_was_given_and_finds_those_on_the_next_life
     // It may end the service, by another capability; then that is gone, and the next life is where it was.
     t.keys("kill desk/switch KILL\r").unwrap();
     t.until("init: service: started").unwrap();
-    t.keys("\r").unwrap();
+    // Whichever came first, the prompt or the service.
+    t.keys("fly\r").unwrap();
+    t.until("fly: no such command").unwrap();
     t.until(PROMPT).unwrap();
     assert!(command(&mut t, "stats service").contains("no such capability"));
     for (keys, shown) in &look[..3] {
