@@ -101,13 +101,20 @@ fn manifest(text: &str) -> Result<tempfile::NamedTempFile> {
 }
 
 /// What the program `requests` counts: its name, what is aimed at, and what is inside the bracket.
-const REQUESTS: [(&str, Option<f64>, &str); 7] = [
+const REQUESTS: [(&str, Option<f64>, &str); 10] = [
     (
         "describe",
         Some(900.0),
         "from the client library's call to the decoded answer: kernel, manager and client",
     ),
     ("state", Some(900.0), "the same, with the container's strings in the answer"),
+    ("derive a capability", Some(2000.0), "the same, with the new capability in the answer"),
+    (
+        "revoke of one capability",
+        None,
+        "the same, by its handle, its sweep and its end in the holder's space included",
+    ),
+    ("refusal for lack of rights", None, "the same, with the names of the rights in the answer"),
     (
         "life",
         Some(400_000.0),

@@ -15,7 +15,8 @@ use alloc::vec::Vec;
 use bailiwick_abi::{Error, Handle};
 use bailiwick_client::{CallError, Container, Factory};
 use bailiwick_kernel_glue::metal::{EndpointChannel, Messages};
-use bailiwick_protocol::message::{DeleteMode, Exit, Stdio};
+use bailiwick_protocol::message::{DeleteMode, Derive, Exit, Stdio};
+use bailiwick_protocol::rights::Rights;
 use bailiwick_userland_core::{Bundles, Console};
 use core::arch::x86_64::_rdtsc;
 
@@ -116,12 +117,40 @@ fn lives(factory: &Factory<EndpointChannel>, bundles: BundleDirectory, empty: u6
     Ok(())
 }
 
+/// Deriving a capability, taking it back by its handle, and a call for which one lacks the right.
+fn authority(idle: &Container<EndpointChannel>, empty: u64) -> Result<(), Failure> {
+    let (mut derived, mut revoked) = (Vec::with_capacity(ROUNDS), Vec::with_capacity(ROUNDS));
+    for round in 0..WARM_UP + ROUNDS {
+        let begin = now();
+        let (handle, copy) = idle.derive_with(Derive::new(Rights::INSPECT))?;
+        let made = now();
+        idle.revoke_one(&[handle])?;
+        let ended = now();
+        drop(copy);
+        if round >= WARM_UP {
+            derived.push(made - begin);
+            revoked.push(ended - made);
+        }
+    }
+    say("derive a capability", Counts(derived), empty);
+    say("revoke of one capability", Counts(revoked), empty);
+    let viewer = idle.derive(Rights::INSPECT)?;
+    let refused = count(WARM_UP, ROUNDS, || match viewer.start() {
+        Err(CallError::Reply(_)) => Ok(()),
+        Err(other) => Err(other),
+        Ok(()) => Err(CallError::Channel(Error::GONE)),
+    })?;
+    say("refusal for lack of rights", refused, empty);
+    Ok(())
+}
+
 fn requests(factory: &Factory<EndpointChannel>, bundles: BundleDirectory) -> Result<(), Failure> {
     let empty = count(WARM_UP, ROUNDS, || Ok::<(), Failure>(()))?.median().0;
     let directory = bundles.open(BUNDLE).map_err(CallError::Channel)?;
     let idle: Container<_> = factory.create("idle", "/bundles/true", Stdio::Log, &directory)?;
     say("describe", count(WARM_UP, ROUNDS, || idle.describe().map(drop))?, empty);
     say("state", count(WARM_UP, ROUNDS, || idle.state(|state| state.pid).map(drop))?, empty);
+    authority(&idle, empty)?;
     idle.delete(DeleteMode::Force)?;
     lives(factory, bundles, empty)
 }
