@@ -70,6 +70,27 @@ impl FrameBuffer {
         Ok(())
     }
 
+    /// Makes the frame what `write` adds to nothing.
+    ///
+    /// # Errors
+    /// What `write` says; the frame is empty then.
+    pub(crate) fn write_long<E>(
+        &mut self,
+        write: impl FnOnce(&mut heapless::Vec<u8, FRAME_MAX>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.clear();
+        let written = write(&mut self.bytes);
+        if written.is_err() {
+            self.bytes.clear();
+        }
+        self.len = self.bytes.len();
+        if (1..SMALL_FRAME).contains(&self.len) {
+            // There is room for as many.
+            let _ = self.bytes.resize(SMALL_FRAME, 0);
+        }
+        written
+    }
+
     /// The frame's length in bytes.
     #[inline]
     pub const fn len(&self) -> usize {

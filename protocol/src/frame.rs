@@ -125,11 +125,12 @@ impl Sink for FrameBuffer {
 }
 
 /// The same for what is longer than [`SMALL_FRAME`].
-#[cold]
+#[inline(never)]
 fn put_long<T: Serialize>(buffer: &mut FrameBuffer, head: [u8; HEADER], value: &T) -> Result<(), FrameError> {
-    buffer.clear();
-    buffer.extend_from_slice(&head)?;
-    postcard::serialize_with_flavor(value, Tail(buffer)).map_err(|_| FrameError::TooLarge)
+    buffer.write_long(|bytes| {
+        bytes.extend_from_slice(&head).map_err(|_| FrameError::TooLarge)?;
+        postcard::serialize_with_flavor(value, Tail(bytes)).map_err(|_| FrameError::TooLarge)
+    })
 }
 
 /// What postcard puts a small frame into. The length is a number of its own, which the compiler keeps in a register.
@@ -165,7 +166,7 @@ impl Flavor for Block<'_> {
 }
 
 /// What postcard appends to.
-struct Tail<'b>(&'b mut FrameBuffer);
+struct Tail<'b>(&'b mut heapless::Vec<u8, FRAME_MAX>);
 
 impl Flavor for Tail<'_> {
     type Output = ();
