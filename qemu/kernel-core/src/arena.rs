@@ -27,6 +27,11 @@ impl<T> Arena<T> {
     pub(crate) fn len(&self) -> usize {
         self.slots.len() - self.free.len()
     }
+    /// Where the next object will be.
+    #[inline]
+    pub(crate) fn next_place(&self) -> u32 {
+        self.free.last().copied().unwrap_or(self.slots.len() as u32)
+    }
     pub(crate) fn insert(&mut self, value: T) -> u32 {
         if let Some(at) = self.free.pop()
             && let Some(slot) = self.slots.get_mut(at as usize)

@@ -40,9 +40,9 @@ pub(crate) struct ControlBlock {
     pub(crate) room: u32,
     /// Its message buffer.
     pub(crate) buffer: Option<NonZero<u64>>,
-    /// Where the bytes of that are, if a long message has come through it. Its address space, as its page tables, never
+    /// Where that is, if a long message or a capability has come through it. Its address space, as its page tables, never
     /// changes for another.
-    pub(crate) bytes: Option<Seen>,
+    pub(crate) seen: Option<Seen>,
     /// Its neighbours in the queue it is in.
     pub(crate) previous: Option<ThreadId>,
     pub(crate) next: Option<ThreadId>,
@@ -67,7 +67,7 @@ impl ControlBlock {
             life,
             room: 0,
             buffer: None,
-            bytes: None,
+            seen: None,
             previous: None,
             next: None,
             group: GroupId::ROOT,
@@ -84,7 +84,12 @@ impl ControlBlock {
     /// The frame of its buffer's bytes, if that is certain: it may be read and written.
     #[inline]
     pub(crate) fn frame_of_bytes(&self, now: Generation) -> Option<Frame> {
-        self.bytes?.frame(now)
+        self.seen?.bytes(now)
+    }
+    /// The frame of its buffer's capabilities, as certain.
+    #[inline]
+    pub(crate) fn frame_of_words(&self, now: Generation) -> Option<Frame> {
+        self.seen?.words(now)
     }
     /// Whether its thread can run.
     pub(crate) fn state(&self) -> State {

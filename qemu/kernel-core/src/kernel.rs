@@ -143,14 +143,17 @@ impl<H: Hw> Kernel<H> {
     /// The current thread executed `syscall`.
     pub fn syscall(&mut self) -> After {
         let Some(id) = self.sched.current() else { return After::Choose };
-        match self.threads.get(id).map(|thread| &thread.body) {
-            Some(ThreadBody::Native(_)) => native::syscall(self, id),
-            Some(ThreadBody::Linux(_)) => {
+        let Some(thread) = self.threads.get(id) else { return After::Choose };
+        match &thread.body {
+            ThreadBody::Native(native) => {
+                let made = native::Made::new(thread, native);
+                native::syscall(self, id, made)
+            }
+            ThreadBody::Linux(_) => {
                 self.account_user(id);
                 linux::syscall(self, id);
                 After::Choose
             }
-            None => After::Choose,
         }
     }
 

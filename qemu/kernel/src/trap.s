@@ -124,13 +124,13 @@ same_thread:
 
 // rdi: the handle, rsi: the MessageInfo. MXCSR is still ring 3's: what is called does not calculate. Most messages have
 // at most 64 bytes and offer no room for capabilities in what comes back: then all of rsi is their length. What is called
-// has no way on if rax is 0; then rdx says whether the other party is of another group, and there is another way to try.
+// gives the context to go on with, 0 for the long way, or 1 if the other party is of another group: then there is another
+// way to try.
 .macro TRY way, across, switch
     call \way
-    test rax, rax
-    jnz \switch
-    test edx, edx
-    jnz \across
+    cmp rax, 1
+    ja \switch
+    je \across
 .endm
 .macro TRY_ACROSS way, switch
     mov rdi, gs:[{top}]
@@ -138,8 +138,8 @@ same_thread:
     mov rdi, [rdi - 8 + {rdi}]
     mov rdx, gs:[{kernel}]
     call \way
-    test rax, rax
-    jnz \switch
+    cmp rax, 1
+    ja \switch
 .endm
 // The long way, with all that was not saved yet as ring 3 has left it, but for rax.
 .macro GO_LONG number, way
@@ -193,13 +193,13 @@ other_reply_across:
     TRY_ACROSS {reply_receive_across}, switch_other
     jmp missed_reply
 
-// From rax, the context to go on with, and rdx, the badge, with rbx, rbp and r12 to r15 as ring 3 has left them, to the
+// From rax, the context to go on with, whose rdi is the badge, with rbx, rbp and r12 to r15 as ring 3 has left them, to the
 // other thread's registers that a call keeps, its rdi and rsi, and rdx: where the registers of the one that is left are.
 .macro SWITCH
-    mov rdi, rdx
     mov rdx, gs:[{top}]
     lea rcx, [rax + {top_of_context}]
     mov gs:[{top}], rcx
+    mov rdi, [rcx - 8 + {rdi}]
     mov [rdx - 8 + {rbx}], rbx
     mov [rdx - 8 + {rbp}], rbp
     mov rsi, [rdx - 8 + {rsi}]
@@ -209,31 +209,38 @@ other_reply_across:
     mov r11, [rcx - 8 + {rflags}]
     mov rsp, [rcx - 8]
     mov rcx, [rcx - 8 + {rip}]
-    and esi, {length_mask}      // room is for the other direction, and there is nothing else
 .endm
 
-switch_other:
-    SWITCH
-    cmp esi, {small_max}
-    ja ladder                   // no words: it is in the buffer
-    test esi, esi
-    jmp words
-switch:
-    SWITCH
-words:
+// The words of a message of this length, which has just been compared with 0.
+.macro DELIVER length, length_64
     jz ladder
     mov r8, [rdx - 8 + {r8}]
     mov r9, [rdx - 8 + {r9}]
     mov r10, [rdx - 8 + {r10}]
     mov rdx, [rdx - 8 + {rdx}]
-    cmp esi, 7*8
+    cmp \length, 7*8
     ja all_words
     // Words beyond the end are 0: into the ladder, 3 bytes for each word that is there.
-    lea eax, [rsi + 7]
+    lea eax, [\length_64 + 7]
     shr eax, 3
     lea eax, [rax + rax*2]
     add rax, offset ladder
     jmp rax
+.endm
+
+switch_other:
+    SWITCH
+    mov eax, esi
+    and esi, {arrives_mask}     // room is for the other direction
+    and eax, {length_mask}
+    cmp eax, {small_max}
+    ja ladder                   // no words: it is in the buffer
+    test eax, eax
+    DELIVER eax, rax
+switch:
+    SWITCH
+    test esi, esi               // it is a length, and there is nothing else
+    DELIVER esi, rsi
 ladder:
     xor rdx, rdx
     xor r8, r8

@@ -77,9 +77,11 @@ static CLEAN: Context = Context::new(0, 0);
 
 /// Distance from the start of a context to where `ss` is.
 const TOP: usize = offset_of!(Context, registers) + offset_of!(Registers, ss);
-/// The length in a [`MessageInfo`].
+/// The length in a [`MessageInfo`],
 const LENGTH_MASK: usize = 2 * MESSAGE_MAX - 1;
 const _: () = assert!(MessageInfo(u64::MAX).length() == LENGTH_MASK);
+/// and the number of capabilities.
+const CAPABILITIES_MASK: u64 = MessageInfo::new(0).with_capabilities(7).0;
 /// What the short way returns is a context, and an interrupt saves floating-point state at its start.
 const _: () = assert!(offset_of!(Context, fpu) == 0);
 
@@ -154,6 +156,7 @@ global_asm!(
     clean = sym CLEAN,
     small_max = const SMALL_MAX,
     length_mask = const LENGTH_MASK,
+    arrives_mask = const LENGTH_MASK as u64 | CAPABILITIES_MASK,
     fast_send = sym fast_send,
     fast_send_other = sym fast_send_other,
     send_across = sym send_across,
@@ -226,18 +229,15 @@ unsafe fn running() -> &'static mut Running {
     }
 }
 
-/// Where a message went the short way.
-#[repr(C)]
-pub(crate) struct Went {
-    /// The context to go on with; null if it did not go.
-    context: *mut Context,
-    /// The badge; or if it did not go, 1 if that is because the other is of another group, otherwise 0.
-    badge: u64,
-}
+/// Where a message went the short way: the context to go on with. Null if it did not go, and [`Went::TO_ANOTHER_GROUP`]
+/// if that is because the other is of another group.
+#[repr(transparent)]
+pub(crate) struct Went(*mut Context);
 
 impl Went {
-    const NOWHERE: Went = Went { context: core::ptr::null_mut(), badge: 0 };
-    const TO_ANOTHER_GROUP: Went = Went { badge: 1, ..Went::NOWHERE };
+    const NOWHERE: Went = Went(core::ptr::null_mut());
+    /// At this address there is no context.
+    const TO_ANOTHER_GROUP: Went = Went(core::ptr::without_provenance_mut(1));
 }
 
 impl Running {
@@ -245,8 +245,10 @@ impl Running {
     fn go_on_with(&mut self, switch: Result<Switch, Missed>) -> Went {
         match switch {
             Ok(switch) => {
+                // SAFETY: it stays as long as its thread, which is the current one, and nobody has a reference to it.
+                unsafe { (*switch.context).registers.rdi = switch.badge };
                 self.kernel.mem.hw.load_space(switch.tables);
-                Went { context: switch.context, badge: switch.badge }
+                Went(switch.context)
             }
             Err(Missed::TwoGroups) => Went::TO_ANOTHER_GROUP,
             Err(Missed::Otherwise) => Went::NOWHERE,
@@ -268,21 +270,24 @@ extern "C" fn fast_send_other(handle: Handle, info: MessageInfo, running: &mut R
 /// Apart, so that others pay for no register that is used here.
 #[inline(never)]
 extern "C" fn fast_send_long(handle: Handle, info: MessageInfo, running: &mut Running) -> Went {
+    if info.capabilities() > 0 {
+        return send_any(handle, info, running);
+    }
     let switch = running.kernel.fast_send_long(handle, info);
     running.go_on_with(switch)
 }
 extern "C" fn send_across(handle: Handle, info: MessageInfo, running: &mut Running) -> Went {
     if !info.is_small() {
-        return send_across_any(handle, info, running);
+        return send_any(handle, info, running);
     }
     match running.kernel.send_across(handle, info) {
-        Err(Missed::TwoGroups) => send_across_any(handle, info, running),
+        Err(Missed::TwoGroups) => send_any(handle, info, running),
         switch => running.go_on_with(switch),
     }
 }
 #[inline(never)]
-extern "C" fn send_across_any(handle: Handle, info: MessageInfo, running: &mut Running) -> Went {
-    let switch = running.kernel.send_across_any(handle, info);
+extern "C" fn send_any(handle: Handle, info: MessageInfo, running: &mut Running) -> Went {
+    let switch = running.kernel.send_any(handle, info);
     running.go_on_with(switch)
 }
 
@@ -299,21 +304,24 @@ extern "C" fn fast_reply_receive_other(handle: Handle, info: MessageInfo, runnin
 }
 #[inline(never)]
 extern "C" fn fast_reply_receive_long(handle: Handle, info: MessageInfo, running: &mut Running) -> Went {
+    if info.capabilities() > 0 {
+        return reply_receive_any(handle, info, running);
+    }
     let switch = running.kernel.fast_reply_receive_long(handle, info);
     running.go_on_with(switch)
 }
 extern "C" fn reply_receive_across(handle: Handle, info: MessageInfo, running: &mut Running) -> Went {
     if !info.is_small() {
-        return reply_receive_across_any(handle, info, running);
+        return reply_receive_any(handle, info, running);
     }
     match running.kernel.reply_receive_across(handle, info) {
-        Err(Missed::TwoGroups) => reply_receive_across_any(handle, info, running),
+        Err(Missed::TwoGroups) => reply_receive_any(handle, info, running),
         switch => running.go_on_with(switch),
     }
 }
 #[inline(never)]
-extern "C" fn reply_receive_across_any(handle: Handle, info: MessageInfo, running: &mut Running) -> Went {
-    let switch = running.kernel.reply_receive_across_any(handle, info);
+extern "C" fn reply_receive_any(handle: Handle, info: MessageInfo, running: &mut Running) -> Went {
+    let switch = running.kernel.reply_receive_any(handle, info);
     running.go_on_with(switch)
 }
 

@@ -158,16 +158,27 @@ impl Capabilities {
             record.telling = telling;
         }
     }
+    #[inline]
     pub(super) fn count_badge_in(&mut self, capability: Capability) {
-        if let Some((endpoint, badge)) = badge_of(capability)
-            && let Some(watched) = self.watched.get_mut(&endpoint)
-        {
+        if let Some((endpoint, badge)) = badge_of(capability) {
+            self.badge_made(endpoint, badge);
+        }
+    }
+    #[inline]
+    pub(super) fn count_badge_out(&mut self, capability: Capability) {
+        if let Some((endpoint, badge)) = badge_of(capability) {
+            self.badge_dropped(endpoint, badge);
+        }
+    }
+    #[inline(never)]
+    fn badge_made(&mut self, endpoint: EndpointId, badge: u64) {
+        if let Some(watched) = self.watched.get_mut(&endpoint) {
             watched.count_in(badge);
         }
     }
-    pub(super) fn count_badge_out(&mut self, capability: Capability) {
-        if let Some((endpoint, badge)) = badge_of(capability)
-            && let Some(watched) = self.watched.get_mut(&endpoint)
+    #[inline(never)]
+    fn badge_dropped(&mut self, endpoint: EndpointId, badge: u64) {
+        if let Some(watched) = self.watched.get_mut(&endpoint)
             && watched.count_out(badge)
         {
             self.gone.push_back(Gone::Badge(endpoint));

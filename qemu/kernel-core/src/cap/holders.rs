@@ -37,26 +37,39 @@ impl Counts {
             other => self.others.get(&other),
         }
     }
+    /// Apart, as everything that is rare here, so that endpoints pay for no register that is used in it.
+    #[inline(never)]
+    fn other_mut(&mut self, object: Object) -> Option<&mut Holders> {
+        self.others.get_mut(&object)
+    }
+    #[inline(never)]
+    fn make_other(&mut self, object: Object) -> &mut Holders {
+        self.others.entry(object).or_default()
+    }
+    #[inline(never)]
+    fn make_endpoints(&mut self, count: usize) {
+        self.endpoints.resize(count, Holders::default());
+    }
     /// Those of an object that somebody holds, or has held.
+    #[inline]
     pub(super) fn get_mut(&mut self, object: Object) -> Option<&mut Holders> {
         match object {
             Object::Endpoint(id) => self.endpoints.get_mut(id.0 as usize),
-            other => self.others.get_mut(&other),
+            other => self.other_mut(other),
         }
     }
-    /// Makes room for an object's holders: from then on they are found.
-    pub(super) fn make(&mut self, object: Object) {
-        match object {
-            Object::Endpoint(id) if self.endpoints.len() <= id.0 as usize => {
-                self.endpoints.resize(id.0 as usize + 1, Holders::default());
-            }
-            Object::Endpoint(_) => {}
-            other => {
-                self.others.entry(other).or_default();
-            }
+    /// An object's holders, for which room is made: from then on they are found.
+    #[inline]
+    pub(super) fn make(&mut self, object: Object) -> Option<&mut Holders> {
+        let Object::Endpoint(id) = object else { return Some(self.make_other(object)) };
+        let at = id.0 as usize;
+        if self.endpoints.len() <= at {
+            self.make_endpoints(at + 1);
         }
+        self.endpoints.get_mut(at)
     }
     /// Forgets an object that nobody holds any more.
+    #[inline(never)]
     pub(super) fn remove(&mut self, object: Object) {
         match object {
             Object::Endpoint(_) => {

@@ -37,6 +37,7 @@ use bailiwick_abi::{Kind, Rights};
 
 pub use badge::BADGES_MAX;
 use holders::{Counts, Loss};
+pub(crate) use space::Port;
 pub(crate) use transfer::{Passed, Wanted};
 
 /// A capability space, by position.
@@ -182,6 +183,11 @@ impl Capabilities {
     pub fn readers(&self, object: Object) -> u32 {
         self.holders.get(object).map_or(0, |holders| holders.readers)
     }
+    /// Whether something went and was not yet acted on.
+    #[inline]
+    pub(crate) fn has_gone(&self) -> bool {
+        !self.gone.is_empty()
+    }
     /// The next thing that went and was not yet acted on.
     pub(crate) fn next_gone(&mut self) -> Option<Gone> {
         let gone = self.gone.pop_front();
@@ -193,32 +199,45 @@ impl Capabilities {
         gone
     }
 
+    #[inline]
     fn count_in(&mut self, capability: Capability) {
         // Whatever this capability's end will have to list has its place from now on: ends allocate nothing.
         let needed = (self.nodes.len() + 1) * GONE_EACH;
-        self.gone.reserve(needed.saturating_sub(self.gone.len()));
+        if self.gone.capacity() < needed {
+            self.make_room_for_gone(needed);
+        }
         self.count_badge_in(capability);
-        self.holders.make(capability.object);
-        let Some(holders) = self.holders.get_mut(capability.object) else { return };
+        let Some(holders) = self.holders.make(capability.object) else { return };
         holders.all += 1;
         holders.readers += u32::from(capability.rights.contains(Rights::READ));
     }
+    #[inline(never)]
+    fn make_room_for_gone(&mut self, needed: usize) {
+        self.gone.reserve(needed.saturating_sub(self.gone.len()));
+    }
+    #[inline]
     fn count_out(&mut self, capability: Capability) {
         let object = capability.object;
         self.count_badge_out(capability);
         let Some(holders) = self.holders.get_mut(object) else { return };
         holders.all = holders.all.saturating_sub(1);
+        let all = holders.all;
         if core::mem::replace(&mut holders.loss, Loss::Listed) == Loss::None {
             self.gone.push_back(Gone::Capability(object));
         }
         if capability.rights.contains(Rights::READ) {
             self.count_out_reader(object);
         }
-        if self.holders(object) == 0 {
-            self.holders.remove(object);
-            self.gone.push_back(Gone::Object(object));
+        if all == 0 {
+            self.count_out_last(object);
         }
     }
+    #[inline(never)]
+    fn count_out_last(&mut self, object: Object) {
+        self.holders.remove(object);
+        self.gone.push_back(Gone::Object(object));
+    }
+    #[inline(never)]
     fn count_out_reader(&mut self, object: Object) {
         let Some(holders) = self.holders.get_mut(object) else { return };
         holders.readers = holders.readers.saturating_sub(1);

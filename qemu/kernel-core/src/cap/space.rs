@@ -66,6 +66,7 @@ impl Slot {
     fn new(at: u32) -> Self {
         Slot { handle: Handle::first(at), content: Content::Free(None), port: Port::default() }
     }
+    #[inline]
     fn fill(&mut self, node: NodeId, capability: Capability) {
         self.content = Content::Held(node);
         self.port = Port::new(node, capability);
@@ -89,7 +90,9 @@ impl Space {
             _ => None,
         }
     }
-    /// A free slot above the well-known ones, taken off the list of free ones.
+    /// A free slot above the well-known ones, taken off the list of free ones; none if there is none, or the space has
+    /// ended.
+    #[inline]
     fn take_free(&mut self) -> Option<u32> {
         if let Some(at) = self.free {
             if let Some(Slot { content: Content::Free(next), .. }) = self.slots.get(at as usize) {
@@ -99,7 +102,7 @@ impl Space {
             return Some(at);
         }
         let at = self.slots.len() as u32;
-        if at >= SLOTS_MAX {
+        if at == 0 || at >= SLOTS_MAX {
             return None;
         }
         self.slots.push(Slot::new(at));
@@ -113,6 +116,7 @@ impl Space {
         Some(slot.handle)
     }
     /// Empties a slot. Its next content has another generation; if there is none left it has no next content.
+    #[inline]
     pub(super) fn empty(&mut self, at: u32) {
         let free = self.free;
         let Some(slot) = self.slots.get_mut(at as usize) else { return };
@@ -236,14 +240,15 @@ impl Capabilities {
         capability: Capability,
         parent: Option<NodeId>,
     ) -> Result<Handle, Error> {
-        if self.count() >= super::NODES_MAX || self.room(space) == 0 {
+        if self.count() >= super::NODES_MAX {
             return Err(Error::FULL);
         }
-        let node = self.new_node(capability, parent);
-        let handle =
-            self.space_mut(space).and_then(|space| space.put(node, capability)).ok_or(Error::FULL)?;
-        self.set_place(node, space, handle.slot());
-        Ok(handle)
+        let at = self.space_mut(space).and_then(Space::take_free).ok_or(Error::FULL)?;
+        let node = self.new_node(capability, parent, (space, at));
+        let slot = self.space_mut(space).and_then(|space| space.slots.get_mut(at as usize));
+        let slot = slot.ok_or(Error::FULL)?;
+        slot.fill(node, capability);
+        Ok(slot.handle)
     }
     /// Puts a capability into a well-known slot that never held one. With `parent` it is derived from that.
     ///
@@ -267,11 +272,10 @@ impl Capabilities {
         if !found.is_some_and(unused) {
             return Err(Error::EXISTS);
         }
-        let node = self.new_node(capability, parent);
+        let node = self.new_node(capability, parent, (space, slot));
         if let Some(found) = self.space_mut(space).and_then(|space| space.slots.get_mut(slot as usize)) {
             found.fill(node, capability);
         }
-        self.set_place(node, space, slot);
         Ok(())
     }
 

@@ -22,15 +22,26 @@ impl Capabilities {
             return Err(Error::FULL);
         }
         let mut passed = Passed::new();
-        for (word, (node, capability)) in wanted.iter().zip(nodes) {
-            let rights = capability.rights.restrict(word.rights());
-            let handle = match word.transfer() {
-                Transfer::Copy => self.insert_below(to, Capability { rights, ..capability }, Some(node))?,
-                Transfer::Move => self.relocate(node, to, Capability { rights, ..capability })?,
-            };
-            let _ = passed.push(CapabilityWord::received(handle, capability.object.kind(), rights));
+        for (word, found) in wanted.iter().zip(nodes) {
+            let _ = passed.push(self.give(to, *word, found)?);
         }
         Ok(passed)
+    }
+    /// The same with one.
+    ///
+    /// # Errors
+    /// As [`Capabilities::transfer`].
+    pub(crate) fn transfer_one(
+        &mut self,
+        from: SpaceId,
+        to: SpaceId,
+        word: CapabilityWord,
+    ) -> Result<CapabilityWord, Error> {
+        let found = self.check(from, word)?;
+        if self.room(to) == 0 || self.count() >= NODES_MAX {
+            return Err(Error::FULL);
+        }
+        self.give(to, word, found)
     }
 
     fn check_transfer(
@@ -40,8 +51,6 @@ impl Capabilities {
     ) -> Result<Vec<(NodeId, Capability), CAPABILITIES_MAX>, Error> {
         let mut nodes: Vec<(NodeId, Capability), CAPABILITIES_MAX> = Vec::new();
         for (at, word) in wanted.iter().enumerate() {
-            let node = self.node(from, word.handle())?;
-            let capability = self.capability(node).ok_or(Error::BAD_HANDLE)?;
             let again = wanted.iter().take(at).any(|before| {
                 before.handle() == word.handle()
                     && (before.transfer() == Transfer::Move || word.transfer() == Transfer::Move)
@@ -49,17 +58,38 @@ impl Capabilities {
             if again {
                 return Err(Error::BAD_HANDLE);
             }
-            if !capability.rights.contains(Rights::GRANT) {
-                return Err(Error::DENIED);
-            }
-            if matches!((capability.object, word.transfer()), (Object::Reply(_), Transfer::Copy)) {
-                return Err(Error::WRONG_KIND);
-            }
-            let _ = nodes.push((node, capability));
+            let _ = nodes.push(self.check(from, *word)?);
         }
         Ok(nodes)
     }
+    #[inline]
+    fn check(&self, from: SpaceId, word: CapabilityWord) -> Result<(NodeId, Capability), Error> {
+        let node = self.node(from, word.handle())?;
+        let capability = self.capability(node).ok_or(Error::BAD_HANDLE)?;
+        if !capability.rights.contains(Rights::GRANT) {
+            return Err(Error::DENIED);
+        }
+        if matches!((capability.object, word.transfer()), (Object::Reply(_), Transfer::Copy)) {
+            return Err(Error::WRONG_KIND);
+        }
+        Ok((node, capability))
+    }
+    #[inline]
+    fn give(
+        &mut self,
+        to: SpaceId,
+        word: CapabilityWord,
+        (node, capability): (NodeId, Capability),
+    ) -> Result<CapabilityWord, Error> {
+        let rights = capability.rights.restrict(word.rights());
+        let handle = match word.transfer() {
+            Transfer::Copy => self.insert_below(to, Capability { rights, ..capability }, Some(node))?,
+            Transfer::Move => self.relocate(node, to, Capability { rights, ..capability })?,
+        };
+        Ok(CapabilityWord::received(handle, capability.object.kind(), rights))
+    }
 
+    #[inline(never)]
     fn relocate(
         &mut self,
         node: NodeId,

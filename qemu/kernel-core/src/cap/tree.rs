@@ -56,72 +56,76 @@ impl Capabilities {
         }
     }
 
-    pub(super) fn new_node(&mut self, capability: Capability, parent: Option<NodeId>) -> NodeId {
+    /// A new node, whose capability lies in this slot.
+    #[inline]
+    pub(super) fn new_node(
+        &mut self,
+        capability: Capability,
+        parent: Option<NodeId>,
+        place: (SpaceId, u32),
+    ) -> NodeId {
         self.count_in(capability);
-        let next = parent.and_then(|parent| self.at(parent)).and_then(|parent| parent.first_child);
-        let node = Node { capability, parent, first_child: None, previous: None, next, place: None };
-        let id = NodeId(self.nodes.insert(node));
-        if let Some(next) = next.and_then(|next| self.at_mut(next)) {
+        let mut node =
+            Node { capability, parent, first_child: None, previous: None, next: None, place: Some(place) };
+        let id = NodeId(self.nodes.next_place());
+        if let Some(above) = parent.and_then(|parent| self.at_mut(parent)) {
+            node.next = above.first_child.replace(id);
+        }
+        if let Some(next) = node.next.and_then(|next| self.at_mut(next)) {
             next.previous = Some(id);
         }
-        if let Some(parent) = parent.and_then(|parent| self.at_mut(parent)) {
-            parent.first_child = Some(id);
-        }
+        self.nodes.insert(node);
         id
     }
 
     /// Deletes one node. Its children become its parent's; those of a root become roots.
     pub(super) fn drop_node(&mut self, id: NodeId) {
-        let Some(node) = self.at(id).copied() else { return };
-        let mut last = None;
-        let mut child = node.first_child;
-        while let Some(at) = child {
-            let Some(found) = self.at_mut(at) else { break };
-            found.parent = node.parent;
-            child = found.next;
-            last = Some(at);
-            if node.parent.is_none() {
-                (found.previous, found.next) = (None, None);
-            }
-        }
+        let Some(node) = self.nodes.remove(id.0) else { return };
+        let children = node.first_child.and_then(|first| self.hand_up(first, &node));
         // Among siblings the children stand where the node stood.
-        let children = match (node.parent, node.first_child, last) {
-            (Some(_), Some(first), Some(last)) => Some((first, last)),
-            _ => None,
-        };
         let before = children.map_or(node.next, |(first, _)| Some(first));
         let after = children.map_or(node.previous, |(_, last)| Some(last));
-        if let Some((first, last)) = children {
-            if let Some(first) = self.at_mut(first) {
-                first.previous = node.previous;
+        if let Some(previous) = node.previous {
+            if let Some(previous) = self.at_mut(previous) {
+                previous.next = before;
             }
-            if let Some(last) = self.at_mut(last) {
-                last.next = node.next;
-            }
-        }
-        match node.previous.or(node.parent) {
-            Some(previous) if node.previous.is_some() => {
-                if let Some(previous) = self.at_mut(previous) {
-                    previous.next = before;
-                }
-            }
-            Some(parent) => {
-                if let Some(parent) = self.at_mut(parent) {
-                    parent.first_child = before;
-                }
-            }
-            None => {}
+        } else if let Some(parent) = node.parent.and_then(|parent| self.at_mut(parent)) {
+            parent.first_child = before;
         }
         if let Some(next) = node.next.and_then(|next| self.at_mut(next)) {
             next.previous = after;
         }
-        self.nodes.remove(id.0);
         if let Some((space, slot)) = node.place
             && let Some(space) = self.space_mut(space)
         {
             space.empty(slot);
         }
         self.count_out(node.capability);
+    }
+
+    /// The children of a node that is gone, of which this is the first, become its parent's: the first and the last of
+    /// them. If it has no parent they become roots.
+    #[inline(never)]
+    fn hand_up(&mut self, first: NodeId, node: &Node) -> Option<(NodeId, NodeId)> {
+        let mut last = first;
+        let mut child = Some(first);
+        while let Some(at) = child {
+            let Some(found) = self.at_mut(at) else { break };
+            found.parent = node.parent;
+            child = found.next;
+            last = at;
+            if node.parent.is_none() {
+                (found.previous, found.next) = (None, None);
+            }
+        }
+        node.parent?;
+        if let Some(first) = self.at_mut(first) {
+            first.previous = node.previous;
+        }
+        if let Some(last) = self.at_mut(last) {
+            last.next = node.next;
+        }
+        Some((first, last))
     }
 
     /// Every node of an object.
@@ -145,9 +149,9 @@ impl Capabilities {
         let Some(child) = self.first_child(top) else { return };
         let mut at = self.deepest(child);
         while at != top {
-            let Some(node) = self.at(at).copied() else { return };
+            let Some(&Node { next, parent, .. }) = self.at(at) else { return };
             self.drop_node(at);
-            at = match (node.next, node.parent) {
+            at = match (next, parent) {
                 (Some(next), _) => self.deepest(next),
                 (None, Some(parent)) => parent,
                 (None, None) => return,

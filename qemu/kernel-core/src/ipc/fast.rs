@@ -7,7 +7,8 @@
 //! ```
 //!
 //! A message of at most 64 bytes stays in the registers: the trap code moves it, this module only says who gets it. A
-//! longer one is copied here, from the frame of one buffer to the frame of the other. Each of the two functions first
+//! longer one is copied here, from the frame of one buffer to the frame of the other, and capabilities beside it are handed
+//! over as the long way does, all or none, by the words in those frames. Each of the two functions first
 //! asks its questions. The first answer that is not the usual one ends it with [`Missed`], and nothing has changed then,
 //! not even a count: the long way ([`Kernel::syscall`]) finds the call as it was made. After the last question nothing
 //! can fail.
@@ -21,13 +22,13 @@
 //! | left out | because |
 //! |---|---|
 //! | looking whether the object is there, of which kind, and which right is needed | a slot's port is only there if its capability is an endpoint's with that right, and an endpoint is there as long as anybody has a capability of it |
-//! | the list of what went (`Kernel::sweep`) | no capability goes, and every system call leaves the list empty |
+//! | the list of what went (`Kernel::sweep`) | no capability goes, and every system call leaves the list empty. If capabilities are handed over it is looked at |
 //! | the run queues | one party leaves the processor and the other has it at once: neither is or gets queued |
 //! | looking whether the other's group is frozen or throttled | it is that of the thread which runs. Of two groups, the other's chain is looked at only if some group of the machine is frozen or throttled, which is counted |
 //! | writing time on accounts | both parties' time goes on the account of one group. Which of the two it was spent in is taken from who runs at the next look, at the next tick at the latest. Between two groups it is noted who has had the processor how long, which is written on accounts at that look ([`crate::sched`]) |
 //! | looking whether the caller still waits | there is one right to answer a call, and it goes with the call; only if the caller ends does it stay, and that is looked at |
 //! | what a thread waits for (`Threads::end_waits`) | who waits in an exchange of messages waits for no channel and no deadline |
-//! | walking through areas and page tables for the buffers | the long way has seen where their bytes are, and no page of any space in which it saw something has moved since ([`mm::Generation`](crate::mm)) |
+//! | walking through areas and page tables for the buffers | the long way has seen where both their pages are, and no page of any space in which it saw something has moved since ([`mm::Generation`](crate::mm)) |
 //! | a copy through a buffer of the kernel | ring 3 does not run meanwhile, and if both buffers are one frame the message is there already |
 //! | the process | its capabilities and page tables are written down in each of its threads and never change |
 
@@ -36,13 +37,15 @@ mod tests;
 
 use super::CallId;
 use crate::block::{ControlBlock, Stage};
+use crate::cap::{Capabilities, Port, Wanted};
 use crate::group;
-use crate::hw::{Hw, Space};
+use crate::hw::{Frame, Hw, PAGE, Space};
 use crate::kernel::Kernel;
 use crate::memory::Memory;
 use crate::sched::Holding;
 use crate::thread::Context;
-use bailiwick_abi::{CAPABILITIES_MAX, Handle, MessageInfo};
+use crate::vfs::HEAP_RESERVE;
+use bailiwick_abi::{CAPABILITIES_MAX, CapabilityWord, Handle, MessageInfo, SMALL_MAX};
 
 /// Who runs after a message went the short way.
 #[derive(Debug)]
@@ -55,18 +58,6 @@ pub struct Switch {
     /// The badge it is told.
     pub badge: u64,
 }
-
-/// What a message consists of that the short way has to see to.
-#[derive(Clone, Copy)]
-struct Beside {
-    /// How many bytes are in the buffer,
-    bytes: usize,
-    /// and how many capabilities it offers room for in what comes back.
-    room: u32,
-}
-
-/// Most messages have nothing of that.
-const NOTHING: Beside = Beside { bytes: 0, room: 0 };
 
 /// Why a message did not go.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -116,8 +107,7 @@ impl Groups {
 /// The room that a message offers for capabilities in what comes back; none if it is not what goes the short way.
 #[inline]
 fn room_in(block: &ControlBlock, info: MessageInfo) -> Option<u32> {
-    let fits = info.is_valid() && info.capabilities() == 0 && block.buffer.is_some();
-    fits.then(|| info.room() as u32)
+    (info.is_valid() && block.buffer.is_some()).then(|| info.room() as u32)
 }
 /// The same for a message of at most 64 bytes.
 #[inline]
@@ -127,17 +117,98 @@ fn room_in_small(block: &ControlBlock, info: MessageInfo) -> Option<u32> {
     fits.then_some(room as u32)
 }
 
-/// The last question: are both buffers where they were? Then the message goes from one to the other.
+/// Two parties, and what it takes to bring from the buffer of the one to that of the other what is not in registers.
+struct Buffers<'a, H: Hw> {
+    mem: &'a mut Memory<H>,
+    caps: &'a mut Capabilities,
+    from: &'a ControlBlock,
+    to: &'a ControlBlock,
+}
+
+/// The last questions, and what is not in registers. None if it cannot go over; nothing has changed then.
+trait Last {
+    fn go_over<H: Hw>(self, buffers: Buffers<'_, H>) -> Option<()>;
+}
+
+/// All of the message is in registers.
+struct InRegisters;
+impl Last for InRegisters {
+    #[inline(always)]
+    fn go_over<H: Hw>(self, _: Buffers<'_, H>) -> Option<()> {
+        Some(())
+    }
+}
+
+/// So many bytes are in the buffer. Are both buffers where they were?
+struct Bytes(usize);
+impl Last for Bytes {
+    #[inline(always)]
+    fn go_over<H: Hw>(self, buffers: Buffers<'_, H>) -> Option<()> {
+        let (from, to) = buffers.bytes()?;
+        buffers.mem.hw.copy(from, to, self.0);
+        Some(())
+    }
+}
+
+/// Any message. Are both buffers where they were, and can the capabilities be handed over?
+struct Anything(MessageInfo);
+impl Last for Anything {
+    #[inline(always)]
+    fn go_over<H: Hw>(self, mut buffers: Buffers<'_, H>) -> Option<()> {
+        let bytes = if self.0.length() > SMALL_MAX { Some(buffers.bytes()?) } else { None };
+        match self.0.capabilities() {
+            0 => {}
+            count if count > buffers.to.room as usize || buffers.mem.hw.heap_free() < HEAP_RESERVE => {
+                return None;
+            }
+            count => buffers.transfer(count)?,
+        }
+        if let Some((from, to)) = bytes {
+            buffers.mem.hw.copy(from, to, self.0.length());
+        }
+        Some(())
+    }
+}
+
+impl<H: Hw> Buffers<'_, H> {
+    /// The frames of the bytes.
+    #[inline(always)]
+    fn bytes(&self) -> Option<(Frame, Frame)> {
+        let now = self.mem.generation;
+        Some((self.from.frame_of_bytes(now)?, self.to.frame_of_bytes(now)?))
+    }
+    #[inline(always)]
+    fn transfer(&mut self, count: usize) -> Option<()> {
+        let now = self.mem.generation;
+        let (from, to) = (self.from.frame_of_words(now)?, self.to.frame_of_words(now)?);
+        let spaces = (self.from.space, self.to.space);
+        if count == 1 {
+            let wanted = word_at(self.mem.bytes(from), 0);
+            let passed = self.caps.transfer_one(spaces.0, spaces.1, wanted).ok()?;
+            set_word(self.mem.bytes_mut(to), 0, passed);
+            return Some(());
+        }
+        let page = self.mem.bytes(from);
+        let wanted: Wanted = (0..count).map(|at| word_at(page, at)).collect();
+        let passed = self.caps.transfer(spaces.0, spaces.1, &wanted).ok()?;
+        let page = self.mem.bytes_mut(to);
+        passed.iter().enumerate().for_each(|(at, word)| set_word(page, at, *word));
+        Some(())
+    }
+}
+
+/// A word of a capability in a page of a buffer.
 #[inline(always)]
-fn copy_bytes<H: Hw>(
-    mem: &mut Memory<H>,
-    from: &ControlBlock,
-    to: &ControlBlock,
-    length: usize,
-) -> Option<()> {
-    let (from, to) = (from.frame_of_bytes(mem.generation)?, to.frame_of_bytes(mem.generation)?);
-    mem.hw.copy(from, to, length);
-    Some(())
+fn word_at(page: &[u8; PAGE], at: usize) -> CapabilityWord {
+    let number = |at: usize| page.as_chunks().0.get(at).map_or(0, |bytes| u64::from_le_bytes(*bytes));
+    CapabilityWord { handle: number(at * 2), details: number(at * 2 + 1) }
+}
+#[inline(always)]
+fn set_word(page: &mut [u8; PAGE], at: usize, word: CapabilityWord) {
+    let (numbers, _) = page.as_chunks_mut();
+    if let Some([handle, details]) = numbers.get_mut(at * 2..at * 2 + 2) {
+        (*handle, *details) = (word.handle.to_le_bytes(), word.details.to_le_bytes());
+    }
 }
 
 impl<H: Hw> Kernel<H> {
@@ -148,7 +219,7 @@ impl<H: Hw> Kernel<H> {
     /// [`Missed`]; nothing has changed then.
     #[inline(always)]
     pub fn fast_send(&mut self, handle: Handle) -> Result<Switch, Missed> {
-        self.hand_to_receiver(handle, NOTHING, Groups::One)
+        self.hand_to_receiver(handle, 0, Groups::One, InRegisters)
     }
     /// The same with a message of at most 64 bytes that may offer room.
     ///
@@ -156,17 +227,20 @@ impl<H: Hw> Kernel<H> {
     /// As [`Kernel::fast_send`].
     #[inline(always)]
     pub fn fast_send_offering(&mut self, handle: Handle, info: MessageInfo) -> Result<Switch, Missed> {
-        let beside = self.in_registers(info)?;
-        self.hand_to_receiver(handle, beside, Groups::One)
+        let room = self.room_in_small(info)?;
+        self.hand_to_receiver(handle, room, Groups::One, InRegisters)
     }
-    /// The same with a longer message.
+    /// The same with a longer message, without capabilities.
     ///
     /// # Errors
     /// As [`Kernel::fast_send`].
     #[inline(always)]
     pub fn fast_send_long(&mut self, handle: Handle, info: MessageInfo) -> Result<Switch, Missed> {
-        let beside = self.in_buffer(info)?;
-        self.hand_to_receiver(handle, beside, Groups::One)
+        let room = self.room_in(info)?;
+        if info.capabilities() > 0 {
+            return Err(Missed::Otherwise);
+        }
+        self.hand_to_receiver(handle, room, Groups::One, Bytes(info.length()))
     }
     /// As [`Kernel::fast_send_offering`], whatever groups the two are of, if every group of the machine lets its threads
     /// run.
@@ -175,17 +249,18 @@ impl<H: Hw> Kernel<H> {
     /// As [`Kernel::fast_send`].
     #[inline(always)]
     pub fn send_across(&mut self, handle: Handle, info: MessageInfo) -> Result<Switch, Missed> {
-        let beside = self.in_registers(info)?;
-        self.hand_to_receiver(handle, beside, Groups::AllOfWhichRun)
+        let room = self.room_in_small(info)?;
+        self.hand_to_receiver(handle, room, Groups::AllOfWhichRun, InRegisters)
     }
-    /// The same with any of these messages, whatever groups the two are of.
+    /// The same with any message, also with capabilities, whatever groups the two are of.
     ///
     /// # Errors
     /// [`Missed::Otherwise`]; nothing has changed then.
     #[inline(always)]
-    pub fn send_across_any(&mut self, handle: Handle, info: MessageInfo) -> Result<Switch, Missed> {
-        let beside = if info.is_small() { self.in_registers(info)? } else { self.in_buffer(info)? };
-        self.hand_to_receiver(handle, beside, Groups::Any)
+    pub fn send_any(&mut self, handle: Handle, info: MessageInfo) -> Result<Switch, Missed> {
+        let room = if info.is_small() { self.room_in_small(info)? } else { self.room_in(info)? };
+        let switch = self.hand_to_receiver(handle, room, Groups::Any, Anything(info));
+        self.after(switch)
     }
 
     /// The current thread answers the message received last and receives by `handle`, with its answer in the
@@ -195,7 +270,7 @@ impl<H: Hw> Kernel<H> {
     /// [`Missed`]; nothing has changed then.
     #[inline(always)]
     pub fn fast_reply_receive(&mut self, handle: Handle) -> Result<Switch, Missed> {
-        self.hand_to_caller(handle, NOTHING, Groups::One)
+        self.hand_to_caller(handle, 0, Groups::One, InRegisters)
     }
     /// The same with an answer of at most 64 bytes that may offer room.
     ///
@@ -207,17 +282,20 @@ impl<H: Hw> Kernel<H> {
         handle: Handle,
         info: MessageInfo,
     ) -> Result<Switch, Missed> {
-        let beside = self.in_registers(info)?;
-        self.hand_to_caller(handle, beside, Groups::One)
+        let room = self.room_in_small(info)?;
+        self.hand_to_caller(handle, room, Groups::One, InRegisters)
     }
-    /// The same with a longer answer.
+    /// The same with a longer answer, without capabilities.
     ///
     /// # Errors
     /// As [`Kernel::fast_reply_receive`].
     #[inline(always)]
     pub fn fast_reply_receive_long(&mut self, handle: Handle, info: MessageInfo) -> Result<Switch, Missed> {
-        let beside = self.in_buffer(info)?;
-        self.hand_to_caller(handle, beside, Groups::One)
+        let room = self.room_in(info)?;
+        if info.capabilities() > 0 {
+            return Err(Missed::Otherwise);
+        }
+        self.hand_to_caller(handle, room, Groups::One, Bytes(info.length()))
     }
     /// As [`Kernel::fast_reply_receive_offering`], whatever groups the two are of, if every group of the machine lets its
     /// threads run.
@@ -226,50 +304,64 @@ impl<H: Hw> Kernel<H> {
     /// As [`Kernel::fast_reply_receive`].
     #[inline(always)]
     pub fn reply_receive_across(&mut self, handle: Handle, info: MessageInfo) -> Result<Switch, Missed> {
-        let beside = self.in_registers(info)?;
-        self.hand_to_caller(handle, beside, Groups::AllOfWhichRun)
+        let room = self.room_in_small(info)?;
+        self.hand_to_caller(handle, room, Groups::AllOfWhichRun, InRegisters)
     }
-    /// The same with any of these answers, whatever groups the two are of.
+    /// The same with any answer, also with capabilities, whatever groups the two are of.
     ///
     /// # Errors
     /// [`Missed::Otherwise`]; nothing has changed then.
     #[inline(always)]
-    pub fn reply_receive_across_any(&mut self, handle: Handle, info: MessageInfo) -> Result<Switch, Missed> {
-        let beside = if info.is_small() { self.in_registers(info)? } else { self.in_buffer(info)? };
-        self.hand_to_caller(handle, beside, Groups::Any)
+    pub fn reply_receive_any(&mut self, handle: Handle, info: MessageInfo) -> Result<Switch, Missed> {
+        let room = if info.is_small() { self.room_in_small(info)? } else { self.room_in(info)? };
+        let switch = self.hand_to_caller(handle, room, Groups::Any, Anything(info));
+        self.after(switch)
     }
 
     #[inline(always)]
-    fn in_registers(&self, info: MessageInfo) -> Result<Beside, Missed> {
+    fn room_in_small(&self, info: MessageInfo) -> Result<u32, Missed> {
         let block = self.sched.current().and_then(|id| self.threads.block(id));
-        let room = block.and_then(|block| room_in_small(block, info));
-        room.map(|room| Beside { bytes: 0, room }).ok_or(Missed::Otherwise)
+        block.and_then(|block| room_in_small(block, info)).ok_or(Missed::Otherwise)
     }
     #[inline(always)]
-    fn in_buffer(&self, info: MessageInfo) -> Result<Beside, Missed> {
+    fn room_in(&self, info: MessageInfo) -> Result<u32, Missed> {
         let block = self.sched.current().and_then(|id| self.threads.block(id));
-        let room = block.and_then(|block| room_in(block, info));
-        room.map(|room| Beside { bytes: info.length(), room }).ok_or(Missed::Otherwise)
+        block.and_then(|block| room_in(block, info)).ok_or(Missed::Otherwise)
+    }
+    /// What went because a capability was moved: who loses `READ` on its way receives no more.
+    #[inline(always)]
+    fn after(&mut self, switch: Result<Switch, Missed>) -> Result<Switch, Missed> {
+        if switch.is_ok() && self.caps.has_gone() {
+            self.sweep();
+        }
+        switch
     }
 
     #[inline(always)]
-    fn hand_to_receiver(&mut self, handle: Handle, beside: Beside, groups: Groups) -> Result<Switch, Missed> {
-        self.pass_to_receiver(handle, beside, groups).unwrap_or(Err(Missed::Otherwise))
+    fn hand_to_receiver(
+        &mut self,
+        handle: Handle,
+        room: u32,
+        groups: Groups,
+        last: impl Last,
+    ) -> Result<Switch, Missed> {
+        self.pass_to_receiver(handle, room, groups, last).unwrap_or(Err(Missed::Otherwise))
     }
     /// None is [`Missed::Otherwise`].
     #[inline(always)]
     fn pass_to_receiver(
         &mut self,
         handle: Handle,
-        beside: Beside,
+        room: u32,
         groups: Groups,
+        last: impl Last,
     ) -> Option<Result<Switch, Missed>> {
         let mut holding = self.sched.holding()?;
         let caller = holding.thread();
         let blocks = self.threads.blocks_mut();
         let from = blocks.get(caller.0 as usize)?;
-        let port = self.caps.port(from.space, handle)?;
-        let endpoint = self.ipc.endpoints.get_mut(port.sends?.0)?;
+        let &Port { sends, badge, .. } = self.caps.port(from.space, handle)?;
+        let endpoint = self.ipc.endpoints.get_mut(sends?.0)?;
         let receiver = endpoint.receivers.first()?;
         let to = blocks.get(receiver.0 as usize)?;
         if to.next.is_some() {
@@ -278,14 +370,12 @@ impl<H: Hw> Kernel<H> {
         if let Err(missed) = groups.ask(&mut holding, &self.groups, from, to) {
             return Some(Err(missed));
         }
-        if beside.bytes > 0 {
-            copy_bytes(&mut self.mem, from, to, beside.bytes)?;
-        }
+        last.go_over(Buffers { mem: &mut self.mem, caps: &mut self.caps, from, to })?;
 
         endpoint.receivers.clear();
         let from = blocks.get_mut(caller.0 as usize)?;
         from.stage = Stage::Awaiting;
-        from.room = beside.room;
+        from.room = room;
         if groups.pay() {
             from.owed += holding.spend(self.mem.hw.now());
         }
@@ -294,20 +384,27 @@ impl<H: Hw> Kernel<H> {
         to.holds = Some(CallId { thread: caller, life });
         to.stage = Stage::Runnable;
         holding.pass_to(receiver);
-        Some(Ok(Switch { context: to.context, tables: to.tables, badge: port.badge }))
+        Some(Ok(Switch { context: to.context, tables: to.tables, badge }))
     }
 
     #[inline(always)]
-    fn hand_to_caller(&mut self, handle: Handle, beside: Beside, groups: Groups) -> Result<Switch, Missed> {
-        self.pass_to_caller(handle, beside, groups).unwrap_or(Err(Missed::Otherwise))
+    fn hand_to_caller(
+        &mut self,
+        handle: Handle,
+        room: u32,
+        groups: Groups,
+        last: impl Last,
+    ) -> Result<Switch, Missed> {
+        self.pass_to_caller(handle, room, groups, last).unwrap_or(Err(Missed::Otherwise))
     }
     /// None is [`Missed::Otherwise`].
     #[inline(always)]
     fn pass_to_caller(
         &mut self,
         handle: Handle,
-        beside: Beside,
+        room: u32,
         groups: Groups,
+        last: impl Last,
     ) -> Option<Result<Switch, Missed>> {
         let mut holding = self.sched.holding()?;
         let server = holding.thread();
@@ -332,15 +429,13 @@ impl<H: Hw> Kernel<H> {
         if let Err(missed) = groups.ask(&mut holding, &self.groups, from, to) {
             return Some(Err(missed));
         }
-        if beside.bytes > 0 {
-            copy_bytes(&mut self.mem, from, to, beside.bytes)?;
-        }
+        last.go_over(Buffers { mem: &mut self.mem, caps: &mut self.caps, from, to })?;
 
         endpoint.await_message(server);
         let from = blocks.get_mut(server.0 as usize)?;
         from.holds = None;
         from.stage = Stage::Receiving { endpoint: id, via };
-        from.room = beside.room;
+        from.room = room;
         if groups.pay() {
             from.owed += holding.spend(self.mem.hw.now());
         }

@@ -12,6 +12,10 @@ use bailiwick_abi::Error;
 impl<H: Hw> Kernel<H> {
     /// Capabilities to an endpoint went: who waits there by one of them does not any more.
     pub(crate) fn endpoint_lost(&mut self, endpoint: EndpointId) {
+        let found = self.ipc.endpoints.get(endpoint.0);
+        if found.is_none_or(|found| found.callers.is_empty() && found.receivers.is_empty()) {
+            return;
+        }
         for side in [Side::Callers, Side::Receivers] {
             let mut at = self.first_in(endpoint, side);
             while let Some(id) = at {

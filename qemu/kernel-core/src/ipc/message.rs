@@ -1,5 +1,6 @@
 //! Copying a message from one thread to another: all of it or nothing.
 
+use crate::block::ControlBlock;
 use crate::cap::{Passed, SpaceId, Wanted};
 use crate::hw::Hw;
 use crate::kernel::Kernel;
@@ -81,19 +82,25 @@ impl<H: Hw> Kernel<H> {
         // Nothing can have changed since the buffers were looked at.
         self.give_bytes(receiver, target, length);
         self.give_words(receiver, target, &passed);
-        if length > 0 {
-            self.see_buffer(from);
-            self.see_buffer(to);
-        }
+        self.see_buffer(from, info);
+        self.see_buffer(to, info);
         Ok(())
     }
 
-    /// Writes down where the bytes of a thread's buffer are, for the short way of the next message.
-    fn see_buffer(&mut self, id: ThreadId) {
+    /// Writes down where a thread's buffer is, for the short way of the next message like this one; if that is not known.
+    fn see_buffer(&mut self, id: ThreadId, info: MessageInfo) {
         let Some((process, address)) = self.buffer_of(id) else { return };
-        let seen = self.with_memory(process, |space, s| space.see(s, address)).flatten();
+        let now = self.mem.generation;
+        let is_known = |talk: &ControlBlock| {
+            (info.length() <= SMALL_MAX || talk.frame_of_bytes(now).is_some())
+                && (info.capabilities() == 0 || talk.frame_of_words(now).is_some())
+        };
+        if self.talk(id).is_some_and(is_known) {
+            return;
+        }
+        let seen = self.with_memory(process, |space, s| space.see(s, address));
         if let Some(talk) = self.talk_mut(id) {
-            talk.bytes = seen;
+            talk.seen = seen;
         }
     }
 

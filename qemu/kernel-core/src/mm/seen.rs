@@ -11,6 +11,7 @@
 use super::{AddressSpace, Supply};
 use crate::hw::{Frame, Hw, Page, Protection};
 use crate::memory::NoMemory;
+use bailiwick_abi::BUFFER_CAPABILITIES;
 use core::num::NonZero;
 
 /// How often a page that somebody may have seen came to be elsewhere.
@@ -23,19 +24,39 @@ impl Default for Generation {
     }
 }
 
-/// Where a page is that ring 3 may read and write.
+/// A frame, in four bytes also if there is none.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct FrameAfter(NonZero<u32>);
+
+impl FrameAfter {
+    fn new(frame: Frame) -> Option<FrameAfter> {
+        frame.0.checked_add(1).and_then(NonZero::new).map(FrameAfter)
+    }
+    #[inline]
+    fn frame(self) -> Frame {
+        Frame(self.0.get() - 1)
+    }
+}
+
+/// Where the two pages of a message buffer are, as far as they are there and ring 3 may read and write them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Seen {
-    frame: Frame,
-    /// It is there as long as this is the generation.
+    bytes: Option<FrameAfter>,
+    words: Option<FrameAfter>,
+    /// They are there as long as this is the generation.
     generation: Generation,
 }
 
 impl Seen {
-    /// The frame, if the page is certain to be there still.
+    /// The frame with the bytes of messages, if it is certain to be there still.
     #[inline]
-    pub(crate) fn frame(self, now: Generation) -> Option<Frame> {
-        (self.generation == now).then_some(self.frame)
+    pub(crate) fn bytes(self, now: Generation) -> Option<Frame> {
+        if self.generation == now { self.bytes.map(FrameAfter::frame) } else { None }
+    }
+    /// The frame with the words of capabilities, if it is.
+    #[inline]
+    pub(crate) fn words(self, now: Generation) -> Option<Frame> {
+        if self.generation == now { self.words.map(FrameAfter::frame) } else { None }
     }
 }
 
@@ -48,15 +69,17 @@ pub(super) enum Watched {
 }
 
 impl AddressSpace {
-    /// Where the page that holds `address` is; none unless it is there, and may be read and written. What is so mapped,
-    /// its area allows.
-    pub(crate) fn see<H: Hw>(&mut self, s: &Supply<'_, H>, address: u64) -> Option<Seen> {
-        let (frame, protection) = s.memory.hw.translate(self.space, Page::containing(address)?)?;
-        if !protection.contains(Protection::READ | Protection::WRITE) {
-            return None;
-        }
+    /// Where the pages of the message buffer at `address` are; none of one that is not there, or may not be read and
+    /// written. What is so mapped, its area allows.
+    pub(crate) fn see<H: Hw>(&mut self, s: &Supply<'_, H>, address: u64) -> Seen {
         self.watched = Watched::Yes;
-        Some(Seen { frame, generation: s.memory.generation })
+        let page = |address| {
+            let (frame, protection) = s.memory.hw.translate(self.space, Page::containing(address)?)?;
+            let both = Protection::READ | Protection::WRITE;
+            if protection.contains(both) { FrameAfter::new(frame) } else { None }
+        };
+        let (bytes, words) = (page(address), page(address.saturating_add(BUFFER_CAPABILITIES)));
+        Seen { bytes, words, generation: s.memory.generation }
     }
 
     /// Pages are about to move: nobody may rely any more on where they are.

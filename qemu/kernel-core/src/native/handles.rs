@@ -88,7 +88,7 @@ impl<H: Hw> Call<'_, H> {
         }
         let address = NonZero::new(address).ok_or(Error::BAD_ADDRESS)?;
         if let Some(talk) = self.k.talk_mut(self.thread) {
-            (talk.buffer, talk.bytes) = (Some(address), None);
+            (talk.buffer, talk.seen) = (Some(address), None);
         }
         Ok(NOTHING)
     }

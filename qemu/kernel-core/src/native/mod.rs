@@ -37,7 +37,7 @@ use crate::ipc::NotificationId;
 use crate::kernel::{After, Kernel};
 use crate::mm::{Access, Fault};
 use crate::ns::ProcessId;
-use crate::thread::{Context, Registers, ThreadBody, ThreadId};
+use crate::thread::{Context, Registers, Thread, ThreadBody, ThreadId};
 use alloc::vec::Vec;
 use bailiwick_abi::Error;
 use bailiwick_protocol::error::Errno;
@@ -102,32 +102,56 @@ impl<H: Hw> Kernel<H> {
     }
 }
 
-/// Carries out the system call in the registers of `thread`.
-pub(crate) fn syscall<H: Hw>(k: &mut Kernel<H>, thread: ThreadId) -> After {
-    let Some(number) = k.threads.get(thread).map(|thread| thread.registers().rax) else {
-        return After::Choose;
-    };
-    carry_out(k, thread, |call| call.dispatch(number))
+/// What is in the registers of a native thread that has executed `syscall`, and who it is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Made {
+    number: u64,
+    args: [u64; 6],
+    process: ProcessId,
+    space: SpaceId,
 }
-/// The same, whose number is known to be that of `Send`,
+
+impl Made {
+    /// By this thread, which is this native one.
+    #[inline]
+    pub(crate) fn new(thread: &Thread, native: &NativeThread) -> Made {
+        let r = thread.registers();
+        let args = [r.rdi, r.rsi, r.rdx, r.r10, r.r8, r.r9];
+        Made { number: r.rax, args, process: thread.process, space: native.space }
+    }
+    fn by<H: Hw>(k: &Kernel<H>, thread: ThreadId) -> Option<Made> {
+        let found = k.threads.get(thread)?;
+        match &found.body {
+            ThreadBody::Native(native) => Some(Made::new(found, native)),
+            ThreadBody::Linux(_) => None,
+        }
+    }
+}
+
+/// Carries out the system call that `thread` has made.
+#[inline]
+pub(crate) fn syscall<H: Hw>(k: &mut Kernel<H>, thread: ThreadId, made: Made) -> After {
+    carry_out(k, thread, made, |call| call.dispatch(made.number))
+}
+/// The same, of which the number is known to be that of `Send`,
 pub(crate) fn send<H: Hw>(k: &mut Kernel<H>, thread: ThreadId) -> After {
-    carry_out(k, thread, |call| call.send())
+    let Some(made) = Made::by(k, thread) else { return After::Choose };
+    carry_out(k, thread, made, |call| call.send())
 }
 /// and of `ReplyReceive`.
 pub(crate) fn reply_receive<H: Hw>(k: &mut Kernel<H>, thread: ThreadId) -> After {
-    carry_out(k, thread, |call| call.reply_receive())
+    let Some(made) = Made::by(k, thread) else { return After::Choose };
+    carry_out(k, thread, made, |call| call.reply_receive())
 }
 
 #[inline(always)]
 fn carry_out<H: Hw>(
     k: &mut Kernel<H>,
     thread: ThreadId,
+    made: Made,
     which: impl FnOnce(&mut Call<'_, H>) -> Outcome,
 ) -> After {
-    let Some(found) = k.threads.get(thread) else { return After::Choose };
-    let ThreadBody::Native(native) = &found.body else { return After::Choose };
-    let (process, space, r) = (found.process, native.space, found.registers());
-    let args = [r.rdi, r.rsi, r.rdx, r.r10, r.r8, r.r9];
+    let Made { args, process, space, .. } = made;
     let outcome = which(&mut Call { k, thread, process, space, args });
     match outcome {
         Ok(results) => set(k, thread, 0, Some(results)),
@@ -135,7 +159,9 @@ fn carry_out<H: Hw>(
         Err(Stop::Wait(channel, deadline)) => k.wait_on(thread, &[channel], deadline),
         Err(Stop::Set) => {}
     }
-    k.sweep();
+    if k.caps.has_gone() {
+        k.sweep();
+    }
     match outcome {
         Ok(_) | Err(Stop::Refused(_)) => k.after_call_of(thread),
         Err(Stop::Wait(..) | Stop::Set) => After::Choose,

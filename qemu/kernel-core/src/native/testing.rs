@@ -141,9 +141,11 @@ impl World {
         let switch = match call {
             Call::Send if plain => self.k.fast_send(handle),
             Call::Send if info.is_small() => self.k.fast_send_offering(handle, info),
+            Call::Send if info.capabilities() > 0 => self.k.send_any(handle, info),
             Call::Send => self.k.fast_send_long(handle, info),
             Call::ReplyReceive if plain => self.k.fast_reply_receive(handle),
             Call::ReplyReceive if info.is_small() => self.k.fast_reply_receive_offering(handle, info),
+            Call::ReplyReceive if info.capabilities() > 0 => self.k.reply_receive_any(handle, info),
             Call::ReplyReceive => self.k.fast_reply_receive_long(handle, info),
             _ => Err(Missed::Otherwise),
         };
@@ -153,8 +155,8 @@ impl World {
             (switch, _) => switch,
         };
         let switch = match (switch, call) {
-            (Err(Missed::TwoGroups), Call::Send) => self.k.send_across_any(handle, info),
-            (Err(Missed::TwoGroups), _) => self.k.reply_receive_across_any(handle, info),
+            (Err(Missed::TwoGroups), Call::Send) => self.k.send_any(handle, info),
+            (Err(Missed::TwoGroups), _) => self.k.reply_receive_any(handle, info),
             (switch, _) => switch,
         };
         let (Ok(switch), Some(to)) = (switch, self.k.sched.current()) else { return false };
@@ -167,7 +169,7 @@ impl World {
         let sent = self.words_in(from);
         self.words(to, core::array::from_fn(|at| if at < used { sent[at] } else { 0 }));
         let r = self.k.threads.get_mut(to).unwrap().registers_mut();
-        (r.rax, r.rdi, r.rsi) = (0, switch.badge, info.length() as u64);
+        (r.rax, r.rdi, r.rsi) = (0, switch.badge, info.with_room(0).0);
         true
     }
     /// Lets a thread make a call with six arguments.
