@@ -8,9 +8,9 @@
 //! dropped if its member stopped wanting to run, and sunk if its virtual time went on. Nothing is ever searched
 //! for, and no step costs more than the logarithm of the queue's length.
 //!
-//! Time is written on accounts ([`Scheduler::account`]) at each tick, and whenever somebody begins to wait or ends. If a
+//! Time is written on accounts (`Scheduler::account`) at each tick, and whenever somebody begins to wait or ends. If a
 //! message hands the processor from one group to another meanwhile, how long it was had is noted at the thread only
-//! ([`Holding::spend`]), and goes on accounts at the next such look. So a group that has used its quota up is
+//! (`Holding::spend`), and goes on accounts at the next such look. So a group that has used its quota up is
 //! throttled at the next tick at the latest, as if its thread had not sent messages but computed.
 
 use crate::group::{Freezer, Groups};
