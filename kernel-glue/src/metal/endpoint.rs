@@ -53,6 +53,8 @@ enum Current {
     Open(ReplyToken),
     /// Its answer is written and was not sent yet.
     Answered,
+    /// The same, and a new capability goes with it.
+    AnsweredWith(CapabilityWord),
 }
 
 /// What arrived at the endpoint.
@@ -127,8 +129,14 @@ impl Endpoint {
     /// Sends the answer to the call received last, if there is one, and waits.
     #[inline]
     fn next(&mut self, port: &mut EndpointPort) -> Result<Message, Error> {
-        let current = core::mem::replace(&mut port.current, Current::None);
-        let mut call = if current == Current::Answered { Call::ReplyReceive } else { Call::Receive };
+        let mut call = match core::mem::replace(&mut port.current, Current::None) {
+            Current::AnsweredWith(word) => match self.next_after(port, word) {
+                Ok(message) => return Ok(message),
+                Err(_) => Call::ReplyReceive,
+            },
+            Current::Answered => Call::ReplyReceive,
+            Current::None | Current::Open(_) => Call::Receive,
+        };
         loop {
             if call == Call::Receive {
                 port.answer.clear();
@@ -140,6 +148,15 @@ impl Endpoint {
                 came => return came,
             }
         }
+    }
+
+    /// Sends the answer with a capability beside it, and waits. If the caller is gone or takes none, nothing was sent, and
+    /// nobody holds its badge, which the kernel tells.
+    #[cold]
+    fn next_after(&mut self, port: &EndpointPort, word: CapabilityWord) -> Result<Message, Error> {
+        self.messages
+            .exchange(Call::ReplyReceive, self.handle, &port.answer, &[word], &mut self.room)
+            .inspect_err(|_| sys::delete(word.handle()))
     }
 
     /// The first directory that came beside a message. All else is given up.
@@ -185,22 +202,25 @@ impl EndpointPort {
 }
 
 impl EndpointPort {
-    /// Sends what is written in the room, and a new capability beside it.
-    fn send(&mut self, handle: Handle, mint: Option<Badge>) {
+    /// A new capability for an answer. Without a slot for it the client is told that the reply brought none.
+    #[cold]
+    fn minted(&mut self, badge: Badge) -> Option<CapabilityWord> {
         let rights = Rights::WRITE.with(Rights::GRANT);
-        // Without a slot for it the client is told that the reply brought no capability.
-        let minted = mint.and_then(|badge| sys::derive(self.endpoint, rights, badge.0).ok());
+        let minted = sys::derive(self.endpoint, rights, badge.0).ok();
         if minted.is_none() {
-            self.unheld.extend(mint);
+            self.unheld.push(badge);
         }
-        let word = minted.map(|handle| CapabilityWord::new(handle, rights, Transfer::Move));
+        minted.map(|handle| CapabilityWord::new(handle, rights, Transfer::Move))
+    }
+
+    /// Sends what is written in the room to a parked call, and a new capability beside it.
+    fn send(&mut self, handle: Handle, mint: Option<Badge>) {
+        let word = mint.and_then(|badge| self.minted(badge));
         if self.messages.reply(handle, &self.room, word.as_slice()).is_err() {
             // The caller is gone or takes no capabilities. It is told at least that there is no answer, and the kernel
             // tells that nobody holds the badge.
-            minted.into_iter().for_each(sys::delete);
-            if handle != Handle(0) {
-                sys::delete(handle);
-            }
+            word.into_iter().for_each(|word| sys::delete(word.handle()));
+            sys::delete(handle);
         }
     }
 }
@@ -209,14 +229,9 @@ impl Port for EndpointPort {
     #[inline(always)]
     fn reply(&mut self, token: ReplyToken, mint: Option<Badge>, write: impl FnOnce(&mut FrameBuffer)) {
         if self.current == Current::Open(token) {
-            if mint.is_none() {
-                write(&mut self.answer);
-                self.current = Current::Answered;
-                return;
-            }
-            self.current = Current::None;
-            write(&mut self.room);
-            self.send(Handle(0), mint);
+            write(&mut self.answer);
+            let minted = mint.and_then(|badge| self.minted(badge));
+            self.current = minted.map_or(Current::Answered, Current::AnsweredWith);
         } else if let Some(handle) = self.parked.remove(&token) {
             write(&mut self.room);
             self.send(handle, mint);

@@ -62,7 +62,7 @@ impl Messages {
         Ok(Message { word, info })
     }
 
-    /// Answers a call: the one received last (handle 0), or a parked one.
+    /// Answers a call that was parked.
     pub(super) fn reply(
         &self,
         handle: Handle,
