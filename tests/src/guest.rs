@@ -110,6 +110,8 @@ pub fn ask_monitor(image: &Tree, command_line: &str, question: &str) -> io::Resu
             prompts += u32::from(answer.ends_with("(qemu) "));
         }
         monitor.write_all(b"quit\n")?;
+        // It closes the connection as it ends. Were it closed from here, this line might never be read.
+        let _ = monitor.read_to_end(&mut Vec::new());
     }
     child.wait()?;
     if is_ready { Ok(answer) } else { Err(io::Error::other("the program never was ready")) }
