@@ -132,7 +132,7 @@ impl Endpoint {
         let mut call = match core::mem::replace(&mut port.current, Current::None) {
             Current::AnsweredWith(word) => match self.next_after(port, word) {
                 Ok(message) => return Ok(message),
-                Err(_) => Call::ReplyReceive,
+                Err(_) => Call::Receive,
             },
             Current::Answered => Call::ReplyReceive,
             Current::None | Current::Open(_) => Call::Receive,
@@ -150,8 +150,8 @@ impl Endpoint {
         }
     }
 
-    /// Sends the answer with a capability beside it, and waits. If the caller is gone or takes none, nothing was sent, and
-    /// nobody holds its badge, which the kernel tells.
+    /// Sends the answer with a capability beside it, and waits. If the caller is gone or takes none, nothing was sent:
+    /// it is told by the next receive that there is no answer, and the kernel tells that nobody holds the badge.
     #[cold]
     fn next_after(&mut self, port: &EndpointPort, word: CapabilityWord) -> Result<Message, Error> {
         self.messages
