@@ -147,10 +147,11 @@ impl Desk {
         self.send_bytes(badge, frame, directory.cloned(), usize::from(directory.is_some()))
     }
 
-    /// Lets the manager do a piece of what it has left over or, if that is nothing, gives it the next kernel event. None
-    /// if there was neither.
+    /// Lets the manager do a piece of what it has left over or what is due by its time or, if that is nothing, gives it
+    /// the next kernel event. None if there was neither.
     pub fn pump(&mut self, waiting: Waiting) -> Option<()> {
-        if self.manager.leftover() == Leftover::Some {
+        let due = self.manager.next_expiry().is_some_and(|end| end <= self.glue.now());
+        if due || self.manager.leftover() == Leftover::Some {
             self.manager.sweep(&mut self.glue, &mut self.port);
             return Some(());
         }

@@ -36,6 +36,17 @@ fn command(terminal: &mut Terminal, keys: &str) -> String {
     terminal.until(PROMPT).unwrap()
 }
 
+/// Waits until all of this was shown, in whatever order, and then for a prompt on a line of its own.
+fn shown(terminal: &mut Terminal, mut seen: String, wanted: &[&str]) {
+    while let Some(missing) = wanted.iter().find(|text| !seen.contains(**text)) {
+        seen += &terminal.until(missing).unwrap();
+        seen += missing;
+    }
+    terminal.keys("fly\r").unwrap();
+    terminal.until("fly: no such command").unwrap();
+    terminal.until(PROMPT).unwrap();
+}
+
 #[test]
 fn a_process_uses_the_capabilities_it_was_given_and_finds_those_on_the_next_life_where_they_are_stored() {
     let manifest = tempfile::NamedTempFile::new().unwrap();
@@ -44,6 +55,7 @@ fn a_process_uses_the_capabilities_it_was_given_and_finds_those_on_the_next_life
     let mut t = Terminal::run(&["--manifest", path, "--timeout", "300"]).unwrap();
     let boot = t.until(PROMPT).unwrap();
     assert!(boot.contains("init: service: started"), "{boot}");
+    shown(&mut t, boot, &["desk | up\n", "service | up\n"]);
     let look = [
         ("take desk service", "rights: inspect observe\n"),
         ("state desk/service", "\"status\": \"running\""),
@@ -70,11 +82,7 @@ fn a_process_uses_the_capabilities_it_was_given_and_finds_those_on_the_next_life
 
     // It may end the service, by another capability; then that is gone, and the next life is where it was.
     t.keys("kill desk/switch KILL\r").unwrap();
-    t.until("init: service: started").unwrap();
-    // Whichever came first, the prompt or the service.
-    t.keys("fly\r").unwrap();
-    t.until("fly: no such command").unwrap();
-    t.until(PROMPT).unwrap();
+    shown(&mut t, String::new(), &["init: service: started\n", "service | up\n"]);
     assert!(command(&mut t, "stats service").contains("no such capability"));
     for (keys, shown) in &look[..3] {
         let answer = command(&mut t, keys);

@@ -7,7 +7,7 @@
 //! manager is audited, and each answer is held against a list of who derived what and what was taken back, which knows
 //! nothing of the server's (`list.rs`).
 //!
-//! By default it takes some seconds; `tests/run` goes on for some minutes. `BAILIWICK_EXPLORE=8` goes to that depth,
+//! By default it takes some seconds; `tests/run` goes further. `BAILIWICK_EXPLORE=8` goes to that depth,
 //! `BAILIWICK_EXPLORE_STATES=10000000` to that many states, whichever comes first.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test says no by panicking")]
 
@@ -64,6 +64,18 @@ const HISTORIES: &[(u32, &[Move])] = &[
             (Call { client: 0, hold: 0, what: Create { id: 0, bundle: 1 } }, 0),
             (Call { client: 0, hold: 0, what: Revoke }, 0),
             (Call { client: 0, hold: 0, what: Lookup(0) }, 1),
+        ],
+    ),
+    // A creation ends with the capability it was asked for by, and with it what was stored elsewhere.
+    (
+        64,
+        &[
+            (Call { client: 0, hold: 0, what: Derive(3) }, 0),
+            (Call { client: 0, hold: 1, what: Create { id: 0, bundle: 1 } }, 0),
+            (Call { client: 0, hold: 0, what: Create { id: 1, bundle: 0 } }, 0),
+            (Call { client: 0, hold: 0, what: Grant { to: 1, on: 0 } }, 0),
+            (Second, 0),
+            (Call { client: 0, hold: 1, what: Take }, 1),
         ],
     ),
 ];

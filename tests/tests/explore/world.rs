@@ -227,7 +227,10 @@ impl World {
         if code == Some(RefusalCode::NotFound) {
             let own = match what {
                 What::RevokeOne(_) => true,
-                What::Take => taken.is_none(),
+                // As below, or what it is on is gone.
+                What::Take => taken.is_none_or(|id| {
+                    self.list.get(id).container.is_some_and(|container| !self.exists(container))
+                }),
                 // What was left over of a sweep may have called its creation off.
                 What::Lookup(id) => !self.named(on, id),
                 What::Grant { to, on: other } => !self.named(on, to) || !self.named(on, other),
