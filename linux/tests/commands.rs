@@ -6,7 +6,7 @@ mod common;
 use bailiwick_protocol::frame::FRAME_MAX;
 use bailiwick_tests::bundle::Bundle;
 use common::{Home, groups, monitor_of, path, text};
-use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketType};
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags, SocketType};
 use serde_json::{Value, json};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -296,7 +296,10 @@ fn bytes_that_are_no_frames_do_not_disturb_a_monitor() {
     home.start(&bundle, &id).next();
     let address = SocketAddrUnix::new(home.root().join(&id).join("socket")).unwrap();
     let connect = || {
-        let socket = rustix::net::socket(AddressFamily::UNIX, SocketType::SEQPACKET, None).unwrap();
+        // Not for the children of other tests, which would keep it open.
+        let flags = SocketFlags::CLOEXEC;
+        let socket =
+            rustix::net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None).unwrap();
         rustix::net::connect(&socket, &address).unwrap();
         socket
     };

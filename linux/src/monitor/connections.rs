@@ -8,7 +8,7 @@ use rustix::fd::{AsFd, OwnedFd};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-/// Most connections at one time. What comes beyond is closed at once.
+/// Most connections at one time. Who connects beyond that waits; a capability beyond it is given up at once.
 const CONNECTIONS_MAX: usize = 256;
 
 /// Names a connection, and with it the one call that may be under way on it. Never used again.

@@ -141,8 +141,9 @@ impl Monitor {
         let ends: Vec<_> =
             self.connections.iter().map(|(c, end)| (c, end.socket.clone(), end.turn)).collect();
         let wanted = |turn: &Turn| if *turn == Turn::Client { PollFlags::IN } else { PollFlags::empty() };
-        let mut polled =
-            vec![PollFd::new(&self.kernel, PollFlags::IN), PollFd::new(&self.listener, PollFlags::IN)];
+        // Who connects while there is no room waits until there is.
+        let more = if self.connections.has_room() { PollFlags::IN } else { PollFlags::empty() };
+        let mut polled = vec![PollFd::new(&self.kernel, PollFlags::IN), PollFd::new(&self.listener, more)];
         polled.extend(ends.iter().map(|(_, socket, turn)| PollFd::new(socket, wanted(turn))));
         match poll(&mut polled, self.patience().as_ref()) {
             Ok(_) => {}
@@ -208,12 +209,15 @@ impl Monitor {
         self.connections.take_own()
     }
 
-    /// Takes a connection, if root or this process's own user is behind it (R13).
+    /// Takes a connection, if there is room and root or this process's own user is behind it (R13).
     fn accept(&mut self) {
+        if !self.connections.has_room() {
+            return;
+        }
         let Ok(socket) = rustix::net::accept_with(&self.listener, SocketFlags::CLOEXEC) else { return };
         let peer = rustix::net::sockopt::socket_peercred(&socket);
         let trusted = |uid: rustix::process::Uid| uid.is_root() || uid == rustix::process::geteuid();
-        if !peer.is_ok_and(|peer| trusted(peer.uid)) || !self.connections.has_room() {
+        if !peer.is_ok_and(|peer| trusted(peer.uid)) {
             return;
         }
         if let Some(badge) = self.derive_root() {
