@@ -58,13 +58,29 @@ const SEL4: [(&str, f64); 11] = [
     ("revoke of one child", 905.0),
 ];
 
+/// What is shown of a kernel with page-table isolation as well.
+const ISOLATED: [(&str, &str); 3] = [
+    ("null call", "null call, isolated"),
+    ("round trip of 0 words", "round trip of 0 words, isolated"),
+    ("round trip of 120 words", "round trip of 120 words, isolated"),
+];
+
 /// What messages cost, as the program `measure` counts it.
 fn messages() -> Result<Vec<Figure>> {
     let mut tree = Tree::default();
     add_program(&mut tree, "measure")?;
-    let ran = guest::boot(&["--icount"], &tree, "native=/sbin/measure")?;
-    let lines = ran.ended_with(0).map_err(|ran| anyhow!("measure did not end well: {ran:#?}"))?;
+    let run = |options: &[&str]| {
+        let ran = guest::boot(options, &tree, "native=/sbin/measure")?;
+        ran.ended_with(0).map_err(|ran| anyhow!("measure did not end well: {ran:#?}"))
+    };
+    let lines = run(&["--icount"])?;
     let inside = "between two address spaces, as the caller counts it, an empty round subtracted";
+    let isolated = run(&["--icount", "--isolation"])?;
+    let isolated = isolated.iter().filter_map(|line| counted(line)).filter_map(|(name, count)| {
+        let name = ISOLATED.iter().find(|(found, _)| *found == name)?.1;
+        let inside = "the same with the kernel in no tables but its own";
+        Some(Figure::new(name, (count, INSTRUCTIONS), Kind::Exact, inside, COMMAND))
+    });
     let figures = lines
         .iter()
         .filter(|line| !line.contains(" wrong") && !line.starts_with("handles that"))
@@ -77,7 +93,7 @@ fn messages() -> Result<Vec<Figure>> {
                 None => figure,
             })
         });
-    Ok(figures.collect())
+    Ok(figures.chain(isolated).collect())
 }
 
 fn add_program(tree: &mut Tree, name: &str) -> Result<()> {

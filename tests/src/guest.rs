@@ -1,10 +1,11 @@
 //! Our own kernel in QEMU, with one program of a boot image in place of everything that is usually in it.
 
 use bailiwick_runner::args::Args;
+use bailiwick_runner::cpio;
 use bailiwick_runner::image::Terminal;
+use bailiwick_runner::programs::{self, Kernel};
 use bailiwick_runner::qemu::{self, Boot};
 use bailiwick_runner::tree::{Kind, Node, Tree};
-use bailiwick_runner::{cpio, programs};
 use clap::Parser;
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -55,20 +56,14 @@ impl Ran {
 }
 
 /// The freshly built kernel.
-///
-/// # Errors
-/// What cargo said is on standard error by then.
-pub fn kernel() -> io::Result<PathBuf> {
-    static BUILT: OnceLock<Option<PathBuf>> = OnceLock::new();
-    let built = BUILT.get_or_init(|| {
-        let root = programs::workspace();
-        let status = Command::new(env!("CARGO"))
-            .current_dir(&root)
-            .args(["build", "-q", "--release", "-p", "bailiwick-kernel", "--features", "program"])
-            .status();
-        let target = std::env::var_os("CARGO_TARGET_DIR").map_or(root.join("target"), PathBuf::from);
-        status.is_ok_and(|status| status.success()).then(|| target.join("release/bailiwick-kernel"))
-    });
+fn kernel(which: Kernel) -> io::Result<PathBuf> {
+    static PLAIN: OnceLock<Option<PathBuf>> = OnceLock::new();
+    static ISOLATED: OnceLock<Option<PathBuf>> = OnceLock::new();
+    let built = match which {
+        Kernel::Plain => &PLAIN,
+        Kernel::Isolated => &ISOLATED,
+    };
+    let built = built.get_or_init(|| programs::kernel(which).ok());
     built.clone().ok_or_else(|| io::Error::other("the kernel does not build"))
 }
 
@@ -84,15 +79,20 @@ pub fn boot(options: &[&str], image: &Tree, command_line: &str) -> io::Result<Ra
     Ok(sort_out(&String::from_utf8_lossy(&output.stdout), output.status.code()))
 }
 
-/// Boots `image`, waits for a line `ready` of its program, asks QEMU's monitor `question` and ends the machine.
-/// Returns what the monitor answered.
+/// Boots `image` as [`boot`] does, waits for a line `ready` of its program, asks QEMU's monitor these `questions` and ends the
+/// machine. Returns what the monitor answered.
 ///
 /// # Errors
 /// As [`boot`]; there was no such line before the time was up.
-pub fn ask_monitor(image: &Tree, command_line: &str, question: &str) -> io::Result<String> {
+pub fn ask_monitor(
+    options: &[&str],
+    image: &Tree,
+    command_line: &str,
+    questions: &[&str],
+) -> io::Result<String> {
     let (packed, folder) = (pack(image)?, tempfile::tempdir()?);
     let socket = folder.path().join("monitor");
-    let mut machine = machine(&[], packed.path(), command_line)?;
+    let mut machine = machine(options, packed.path(), command_line)?;
     machine.arg("-monitor").arg(format!("unix:{},server=on,wait=off", socket.display()));
     let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let mut child = machine.stdout(Stdio::piped()).spawn()?;
@@ -102,12 +102,14 @@ pub fn ask_monitor(image: &Tree, command_line: &str, question: &str) -> io::Resu
     let mut answer = String::new();
     if is_ready {
         let mut monitor = UnixStream::connect(&socket)?;
-        monitor.write_all(format!("{question}\n").as_bytes())?;
+        for question in questions {
+            monitor.write_all(format!("{question}\n").as_bytes())?;
+        }
         // Only once it prompts again: with `quit` in its hands it need not say the rest.
         let (mut byte, mut prompts) = ([0], 0);
-        while prompts < 2 && monitor.read(&mut byte)? != 0 {
+        while prompts <= questions.len() && monitor.read(&mut byte)? != 0 {
             answer.push(char::from(byte[0]));
-            prompts += u32::from(answer.ends_with("(qemu) "));
+            prompts += usize::from(answer.ends_with("(qemu) "));
         }
         monitor.write_all(b"quit\n")?;
         // It closes the connection as it ends. Were it closed from here, this line might never be read.
@@ -125,9 +127,9 @@ fn pack(image: &Tree) -> io::Result<tempfile::NamedTempFile> {
 
 /// The command that starts a machine, with a time limit.
 fn machine(options: &[&str], image: &Path, command_line: &str) -> io::Result<Command> {
-    let kernel = kernel()?;
     let arguments = ["boot"].iter().chain(options);
     let arguments = Args::try_parse_from(arguments).map_err(io::Error::other)?;
+    let kernel = kernel(arguments.kernel())?;
     let machine = qemu::command(&arguments, Boot::Direct { kernel: &kernel, image }, Terminal::Absent);
     let mut limited = Command::new("timeout");
     limited

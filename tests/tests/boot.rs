@@ -126,7 +126,7 @@ fn mapped_page(line: &str) -> Option<(u64, &str)> {
 #[test]
 fn no_page_is_writable_and_executable_and_none_of_the_kernel_is_of_ring_3() {
     let image = guest::image(&bundle("echo ready; exec sleep 1000").rootfs()).unwrap();
-    let answer = guest::ask_monitor(&image, "linux=/.start /script", "info tlb").unwrap();
+    let answer = guest::ask_monitor(&[], &image, "linux=/.start /script", &["info tlb"]).unwrap();
     let pages: Vec<(u64, &str)> = answer.lines().filter_map(mapped_page).collect();
     // X stands for what may not be executed, W for written, U for ring 3.
     let has = |flags: &str, letter: char| flags.contains(letter);
@@ -143,6 +143,26 @@ fn no_page_is_writable_and_executable_and_none_of_the_kernel_is_of_ring_3() {
     assert_eq!(gaps, [8192; 3]);
     assert!(own.iter().any(|(_, flags)| !has(flags, 'X')), "no text");
     assert!(own.iter().any(|(_, flags)| has(flags, 'X') && !has(flags, 'W')), "no constants");
+}
+
+#[test]
+fn with_isolation_ring_3_has_nothing_of_the_kernel_but_its_ways_in_and_out() {
+    let image = guest::image(&bundle("echo ready; while :; do :; done").rootfs()).unwrap();
+    let questions = ["stop", "info registers", "info tlb"];
+    // It may be stopped in the kernel, which a loop without system calls is in only for a moment now and then.
+    let in_ring_3 = (0..5).find_map(|_| {
+        let options = ["--isolation"];
+        let answer = guest::ask_monitor(&options, &image, "linux=/.start /script", &questions).unwrap();
+        answer.contains("CPL=3").then_some(answer)
+    });
+    let in_ring_3 = in_ring_3.unwrap();
+    let pages = in_ring_3.lines().filter_map(mapped_page);
+    let kernel: Vec<(u64, &str)> = pages.filter(|(address, _)| *address >= 1 << 63).collect();
+    // Two stacks of 16 KiB, one page of instructions, one of what the processor reads.
+    assert_eq!(kernel.len(), 4 + 4 + 1 + 1, "{kernel:x?}");
+    assert!(kernel.iter().all(|(address, _)| (BASE..BASE + (1 << 30)).contains(address)), "{kernel:x?}");
+    let may = |letter: char| kernel.iter().filter(|(_, flags)| flags.contains(letter)).count();
+    assert_eq!((may('U'), may('W'), may('X')), (0, 9, 9), "{kernel:x?}");
 }
 
 /// Where the kernel is linked.

@@ -40,16 +40,23 @@ const MISSED: &[(&str, u64)] = &[
 /// What that costs at most, each time.
 const MISS: u64 = 30;
 
+/// How often ring 3 is left for each thing,
+const ISOLATED: &[(&str, u64)] =
+    &[("null call", 1), ("round trip of 0 words", 2), ("round trip of 120 words", 2), ("derive", 1)];
+/// and what that costs at most with page-table isolation, each time.
+const ISOLATION: u64 = 6;
+
 #[test]
 fn two_processes_exchange_messages_for_a_counted_price_and_no_handle_that_was_made_up_is_taken() {
     let built = programs::build().unwrap();
     let mut image = Tree::default();
     image.add("sbin/measure", guest::executable(programs::stripped(&built.join("measure")).unwrap()));
-    let run = |parameters: &str| {
+    let run_with = |options: &[&str], parameters: &str| {
         let command_line = format!("{parameters} native=/sbin/measure");
-        let ran = guest::boot(&["--icount"], &image, &command_line).unwrap();
+        let ran = guest::boot(options, &image, &command_line).unwrap();
         ran.ended_with(0).unwrap_or_else(|ran| panic!("{ran:#?}"))
     };
+    let run = |parameters| run_with(&["--icount"], parameters);
     let lines = run("");
     for word in ["handles that were made up: 0 taken", "registers: 0 wrong", "answers: 0 wrong"] {
         assert!(lines.iter().any(|line| line == word), "{lines:#?}");
@@ -63,6 +70,14 @@ fn two_processes_exchange_messages_for_a_counted_price_and_no_handle_that_was_ma
         for (word, _) in MOST {
             assert_eq!(figure(&again, word), figure(&lines, word), "{word}: two runs differ");
         }
+    }
+    let isolated = run_with(&["--icount", "--isolation"], "");
+    for (word, times) in ISOLATED {
+        let (with, without) = (figure(&isolated, word), figure(&lines, word));
+        assert!(
+            (without + 1..=without + ISOLATION * times).contains(&with),
+            "{word}: {with}, {without} without"
+        );
     }
     let long = run("messages=long");
     for (word, times) in MISSED {

@@ -29,8 +29,8 @@ fn the_default_manifest_comes_up_and_every_container_does_what_is_expected() {
 }
 
 #[test]
-fn the_same_system_runs_in_32_mib_on_a_pc_and_by_counted_instructions() {
-    for options in [&["--memory", "32"][..], &["--machine", "q35"], &["--icount"]] {
+fn the_same_system_runs_in_32_mib_on_a_pc_with_isolation_and_by_counted_instructions() {
+    for options in [&["--memory", "32"][..], &["--machine", "q35"], &["--isolation"], &["--icount"]] {
         let run = ok(run(&[&["--timeout", "60"], options].concat()).unwrap());
         assert!(run.text.contains("4 of 4 containers"), "{options:?}\n{}", run.text);
     }

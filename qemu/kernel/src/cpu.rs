@@ -34,8 +34,12 @@ const FATAL_STACK: u8 = 2;
 pub(crate) const FATAL: [u8; 3] = [2, 8, 18];
 const BREAKPOINT: u8 = 3;
 
+// Here and in `traps.rs`: what the processor reads with ring 3's tables loaded is in pages of its own.
+#[unsafe(link_section = ".data.entry")]
 static DESCRIPTORS: OneCpu<GlobalDescriptorTable<16>> = OneCpu::new(GlobalDescriptorTable::empty());
+#[unsafe(link_section = ".data.entry")]
 static TASK_STATE: OneCpu<TaskStateSegment> = OneCpu::new(TaskStateSegment::new());
+#[unsafe(link_section = ".data.entry")]
 static INTERRUPTS: OneCpu<[[u32; 4]; VECTORS]> = OneCpu::new([[0; 4]; VECTORS]);
 
 /// What the processor has beyond what every x86_64 has.

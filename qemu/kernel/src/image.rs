@@ -69,18 +69,35 @@ pub(crate) enum Part {
 
 unsafe extern "C" {
     safe static image_text: u8;
+    safe static image_entry_text_end: u8;
     safe static image_rodata: u8;
     safe static image_data: u8;
+    safe static image_entry_data_end: u8;
     safe static image_end: u8;
+}
+
+fn at(symbol: &u8) -> u64 {
+    core::ptr::from_ref(symbol) as u64
 }
 
 /// The parts of the image in the upper half, as addresses of their first byte and of the first byte after them.
 pub(crate) fn parts() -> [(Part, u64, u64); 3] {
-    let at = |symbol: &u8| core::ptr::from_ref(symbol) as u64;
     [
         (Part::Text, at(&image_text), at(&image_rodata)),
         (Part::Constants, at(&image_rodata), at(&image_data)),
         (Part::Variables, at(&image_data), at(&image_end)),
+    ]
+}
+
+/// What the processor and `trap.s` need before the kernel's own tables are loaded, and after: the ways in and out,
+/// what they and the processor read, the stacks on which traps arrive.
+pub(crate) fn entry_parts() -> [(Part, u64, u64); 4] {
+    let [_, trap, fatal] = stack_ends();
+    [
+        (Part::Text, at(&image_text), at(&image_entry_text_end)),
+        (Part::Variables, at(&image_data), at(&image_entry_data_end)),
+        (Part::Variables, trap - TRAP_STACK as u64, trap),
+        (Part::Variables, fatal - TRAP_STACK as u64, fatal),
     ]
 }
 

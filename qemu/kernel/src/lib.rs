@@ -27,7 +27,7 @@ mod traps;
 mod uart;
 
 use bailiwick_kernel_core::first::First;
-use bailiwick_kernel_core::hw::{Frame, PAGE, Space};
+use bailiwick_kernel_core::hw::{Frame, PAGE};
 use bailiwick_kernel_core::kernel::Kernel;
 use bailiwick_kernel_core::memory::Memory;
 use bailiwick_kernel_core::ranges::{Range, Ranges};
@@ -48,6 +48,9 @@ global_asm!(
     kernel_stack = const image::KERNEL_STACK_END,
     start = sym start,
 );
+
+/// Whether the kernel is in no page tables but its own: ring 3's have only its ways in and out.
+const ISOLATION: bool = cfg!(feature = "isolation");
 
 const MIB: u64 = 1 << 20;
 /// The heap is this part of memory,
@@ -126,16 +129,17 @@ unsafe fn set_up(memory: Ranges, free: &mut Ranges, uart: Uart, features: Featur
         })
     };
     let root = table().unwrap_or(Frame(0));
+    let common = if ISOLATION { table().unwrap_or(Frame(0)) } else { root };
     // SAFETY: `memory` is what the boot loader called memory; it stays mapped. What is taken out of `free` here is
     // never a frame.
-    let mut machine = unsafe { Machine::new(memory.clone(), root, uart, features) };
+    let mut machine = unsafe { Machine::new(memory.clone(), [root, common], uart, features) };
     if machine.map_kernel(&memory, timer::controller_address(), &mut table).is_none() {
         power::die(format_args!("there is no memory for page tables"));
     }
     if let Some(used) = Range::new(room.start, next) {
         free.remove(used);
     }
-    machine.load_space(Space(root.0));
+    machine.load_kernel();
     machine
 }
 

@@ -3,7 +3,7 @@
 use crate::clock::Clock;
 use crate::cpu::{self, Features};
 use crate::uart::Uart;
-use crate::{heap, paging, physical, power};
+use crate::{ISOLATION, heap, paging, physical, power, traps};
 use bailiwick_kernel_core::hw::{Frame, Hw, OutOfFrames, PAGE, Page, Protection, Space};
 use bailiwick_kernel_core::ranges::{Range, Ranges};
 use bailiwick_protocol::message::Nanos;
@@ -12,6 +12,8 @@ use bailiwick_protocol::message::Nanos;
 pub(crate) struct Machine {
     /// Root of the tables that have the kernel's half only.
     pub(crate) kernel_root: Frame,
+    /// Root of those that have what every space has of the kernel: all of it, or its ways in and out.
+    pub(crate) common_root: Frame,
     loaded: Space,
     memory: Ranges,
     /// The largest of them, where nearly every frame is.
@@ -24,18 +26,33 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    /// The machine with this memory, which the first page tables map, and an empty frame for the root of the final
-    /// ones.
+    /// The machine with this memory, which the first page tables map, and empty frames for the roots of the final
+    /// ones: the kernel's, and what every space has of it, which may be the same.
     ///
     /// # Safety
     /// Called once. `memory` is memory, mapped at [`physical::MAP`] as long as the machine is used; the kernel's
     /// image, stacks and heap in it are never named as frames.
-    pub(crate) unsafe fn new(memory: Ranges, kernel_root: Frame, uart: Uart, features: Features) -> Machine {
+    pub(crate) unsafe fn new(
+        memory: Ranges,
+        [kernel_root, common_root]: [Frame; 2],
+        uart: Uart,
+        features: Features,
+    ) -> Machine {
         let clock = Clock::stopped();
         let most = memory.iter().max_by_key(|range| range.bytes());
         let most = most.unwrap_or(Range { start: 0, end: 0 });
         let seed = cpu::ticks();
-        Machine { kernel_root, loaded: Space(u32::MAX), memory, most, uart, features, clock, seed }
+        Machine {
+            kernel_root,
+            common_root,
+            loaded: Space(u32::MAX),
+            memory,
+            most,
+            uart,
+            features,
+            clock,
+            seed,
+        }
     }
 
     /// Starts the clock.
@@ -59,18 +76,32 @@ impl Machine {
         }
     }
 
-    /// Whether the processor uses these tables now.
+    /// Whether the processor uses these tables now, or, with isolation, will in ring 3.
     pub(crate) fn is_loaded(&self, space: Space) -> bool {
         self.loaded == space
     }
 
-    /// Makes the processor use these tables.
+    /// Makes the processor use these tables: at once, or, with isolation, on its way to ring 3.
     pub(crate) fn load_space(&mut self, space: Space) {
         if self.loaded != space {
             self.loaded = space;
-            // SAFETY: the root of a space has the kernel's half, which is the same in all of them.
-            unsafe { cpu::load_tables(paging::address(Frame(space.0))) };
+            let root = paging::address(Frame(space.0));
+            if ISOLATION {
+                traps::set_user_tables(root);
+            } else {
+                // SAFETY: the root of a space has the kernel's half, which is the same in all of them.
+                unsafe { cpu::load_tables(root) };
+            }
         }
+    }
+
+    /// Makes the processor use the kernel's own tables, from here on or whenever it comes into the kernel.
+    pub(crate) fn load_kernel(&mut self) {
+        let root = paging::address(self.kernel_root);
+        traps::set_kernel_tables(root);
+        self.loaded = Space(self.kernel_root.0);
+        // SAFETY: these are the kernel's half.
+        unsafe { cpu::load_tables(root) };
     }
 }
 

@@ -9,6 +9,7 @@
 //!
 //! A table is a frame like any other and is written through the same bytes. Only loading one touches the processor.
 
+use crate::ISOLATION;
 use crate::image::{self, Part};
 use crate::machine::Machine;
 use crate::physical;
@@ -25,6 +26,9 @@ const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
 const KEPT: Flags = Flags::BIT_9;
 /// Where the local interrupt controller is mapped.
 pub(crate) const INTERRUPT_CONTROLLER: u64 = 0xffff_ffff_fee0_0000;
+
+/// A page of the kernel stays remembered when other tables are loaded, unless it is only in its own.
+const GLOBAL: Flags = if ISOLATION { Flags::empty() } else { Flags::GLOBAL };
 
 /// A table entry.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -160,7 +164,7 @@ impl Machine {
 
     pub(crate) fn new_space(&mut self, root: Frame) -> Space {
         // The lower half of both is empty.
-        self.copy(self.kernel_root, root, PAGE);
+        self.copy(self.common_root, root, PAGE);
         Space(root.0)
     }
 
@@ -322,11 +326,18 @@ impl Machine {
         }
         for (part, start, end) in image::parts() {
             for at in (start..end).step_by(PAGE).filter(|at| !image::is_guard(*at)) {
-                self.map_fixed(at, at - image::BASE, part_flags(part), new)?;
+                self.map_fixed(self.kernel_root, at, at - image::BASE, part_flags(part), new)?;
+            }
+        }
+        if ISOLATION {
+            for (part, start, end) in image::entry_parts() {
+                for at in (start..end).step_by(PAGE) {
+                    self.map_fixed(self.common_root, at, at - image::BASE, part_flags(part), new)?;
+                }
             }
         }
         let device = Flags::WRITABLE | Flags::NO_EXECUTE | Flags::NO_CACHE | Flags::WRITE_THROUGH;
-        self.map_fixed(INTERRUPT_CONTROLLER, controller, device, new)
+        self.map_fixed(self.kernel_root, INTERRUPT_CONTROLLER, controller, device, new)
     }
 
     /// Maps a stretch of memory that begins at `physical` and ends before `end`; returns how long it is.
@@ -337,7 +348,7 @@ impl Machine {
             let directory =
                 self.make_table(self.kernel_root, physical::MAP + physical, 2, table_flags(), new)?;
             let at = index(physical::MAP + physical, 2);
-            let flags = flags | Flags::PRESENT | Flags::GLOBAL | Flags::HUGE_PAGE;
+            let flags = flags | Flags::PRESENT | GLOBAL | Flags::HUGE_PAGE;
             self.set_entry(directory, at, Entry(physical | flags.bits()));
             return Some(LARGE);
         }
@@ -346,20 +357,21 @@ impl Machine {
             _ => flags,
         };
         if !image::is_guard(physical + image::BASE) {
-            self.map_fixed(physical::MAP + physical, physical, flags, new)?;
+            self.map_fixed(self.kernel_root, physical::MAP + physical, physical, flags, new)?;
         }
         Some(PAGE as u64)
     }
 
     fn map_fixed(
         &mut self,
+        root: Frame,
         at: u64,
         physical: u64,
         flags: Flags,
         new: &mut dyn FnMut() -> Option<Frame>,
     ) -> Option<()> {
-        let table = self.make_table(self.kernel_root, at, 1, table_flags(), new)?;
-        let flags = flags | Flags::PRESENT | Flags::GLOBAL;
+        let table = self.make_table(root, at, 1, table_flags(), new)?;
+        let flags = flags | Flags::PRESENT | GLOBAL;
         self.set_entry(table, index(at, 1), Entry(physical | flags.bits()));
         Some(())
     }

@@ -14,8 +14,29 @@
 // registers they came in, or are fetched from where they were saved because Rust may have used these registers; longer
 // ones Rust has copied. Of the one who gets the processor only what a system call keeps is loaded: rbx, rbp, stack and
 // instruction pointer, flags.
+//
+// With isolation ring 3's tables have of the kernel only this file's instructions, `Door`, the processor's own tables and
+// the stacks on which traps arrive. Whatever else the kernel has is there between ENTER and LEAVE. What a trap has left of
+// a thread's registers on its stack is cleared; on the way back the six that are loaded last stay there until the next
+// trap.
 
-.section .text
+.section .text.entry, "ax"
+// From ring 3's tables to the kernel's, by way of a register that is saved already.
+.macro ENTER register
+.if {isolation}
+    mov \register, gs:[{kernel_tables}]
+    mov cr3, \register
+.endif
+.endm
+// And back, with everything loaded that ring 3 gets.
+.macro LEAVE
+.if {isolation}
+    mov gs:[{scratch}], rsp
+    mov rsp, gs:[{user_tables}]
+    mov cr3, rsp
+    mov rsp, gs:[{scratch}]
+.endif
+.endm
 .macro PUSH_REGISTERS
     push rdi
     push rsi
@@ -55,6 +76,7 @@
 syscall_entry:
     swapgs
     mov gs:[{scratch}], rsp
+    ENTER rsp
     mov rsp, gs:[{top}]
     push gs:[{scratch}]         // rsp; from here on rsp is at its place
     mov [rsp + {rflags}], r11
@@ -98,10 +120,28 @@ return_to_user:                 // rax: the registers to load, rdx: the floating
     add rsp, 8
     pop r11
     pop rsp
+    LEAVE
     swapgs
     sysretq
-2:  POP_REGISTERS
+2:
+.if {isolation}
+    // What is popped last must be in both tables.
+    mov rdi, gs:[{last_registers}]
+    mov rax, [rsp + 10*8]
+    mov [rdi], rax
+    lea rsi, [rsp + 17*8]
+    add rdi, 8
+    mov ecx, 5
+    rep movsq
+    POP_REGISTERS
+    mov rsp, gs:[{last_registers}]
+    mov rax, gs:[{user_tables}]
+    mov cr3, rax
+    pop rax
+.else
+    POP_REGISTERS
     add rsp, 16
+.endif
     swapgs
     iretq
 
@@ -119,6 +159,7 @@ same_thread:
     mov r11, [rcx - 8 + {rflags}]
     mov rsp, [rcx - 8]
     mov rcx, [rcx - 8 + {rip}]
+    LEAVE
     swapgs
     sysretq
 
@@ -252,6 +293,7 @@ ladder:
     xor r15, r15
 all_words:
     xor eax, eax
+    LEAVE
     swapgs
     sysretq
 
@@ -264,6 +306,7 @@ interrupt_common:
     test qword ptr [rsp + 18*8], 3
     jz 3f
     swapgs
+    ENTER rdi
     mov rdi, gs:[{top}]
     fxsave64 [rdi - {top_of_context}]       // it begins there
     mov rsi, rsp
@@ -271,12 +314,24 @@ interrupt_common:
     mov rbx, rdi
     mov ecx, 22
     rep movsq
+.if {isolation}
+    mov rdi, rsp
+    xor eax, eax
+    mov ecx, 22
+    rep stosq
+.endif
     mov rdi, rbx
     mov rsp, gs:[{kernel_stack}]
     ldmxcsr [rip + KERNEL_MXCSR]
     call {interrupted}
     jmp return_to_user
-3:  cmp qword ptr [rsp + 15*8], 32
+3:
+.if {isolation}
+    // What is not maskable may have come with ring 3's.
+    mov rdi, [rip + {door} + {kernel_tables}]
+    mov cr3, rdi
+.endif
+    cmp qword ptr [rsp + 15*8], 32
     jb 4f
     // The kernel waits for an interrupt at exactly one place, with nothing else to be done about it there.
     cmp qword ptr [rsp + 15*8], {spurious}

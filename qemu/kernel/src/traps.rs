@@ -2,7 +2,7 @@
 
 use crate::machine::Machine;
 use crate::one_cpu::OneCpu;
-use crate::{cpu, image, power, timer};
+use crate::{ISOLATION, cpu, image, power, timer};
 use bailiwick_abi::{Call, Handle, MESSAGE_MAX, MessageInfo, SMALL_MAX};
 use bailiwick_kernel_core::first::First;
 use bailiwick_kernel_core::hw::USER_END;
@@ -40,7 +40,16 @@ struct Door {
     short_reply: u64,
     /// What the short way is given.
     kernel: *mut Running,
+    /// With isolation, the root of the tables with which the kernel runs,
+    kernel_tables: u64,
+    /// and of those of the current thread.
+    user_tables: u64,
+    /// Where the registers are, at the end of the trap stack, that are loaded last.
+    last_registers: u64,
 }
+
+/// Bytes of the registers that are loaded from the trap stack: rax, and what `iretq` takes.
+const LAST_REGISTERS: u64 = 6 * 8;
 
 /// No system call has this number.
 const NO_NUMBER: u64 = u64::MAX;
@@ -62,6 +71,7 @@ impl Messages {
     }
 }
 
+#[unsafe(link_section = ".data.entry")]
 static DOOR: OneCpu<Door> = OneCpu::new(Door {
     top: 0,
     scratch: 0,
@@ -70,6 +80,9 @@ static DOOR: OneCpu<Door> = OneCpu::new(Door {
     short_send: NO_NUMBER,
     short_reply: NO_NUMBER,
     kernel: core::ptr::null_mut(),
+    kernel_tables: 0,
+    user_tables: 0,
+    last_registers: 0,
 });
 
 /// What a native thread finds in the floating-point unit after a system call: nothing of anybody's.
@@ -134,6 +147,11 @@ global_asm!(
     short_send = const offset_of!(Door, short_send),
     short_reply = const offset_of!(Door, short_reply),
     kernel = const offset_of!(Door, kernel),
+    isolation = const ISOLATION as u64,
+    door = sym DOOR,
+    kernel_tables = const offset_of!(Door, kernel_tables),
+    user_tables = const offset_of!(Door, user_tables),
+    last_registers = const offset_of!(Door, last_registers),
     top_of_context = const TOP,
     rax = const from_rsp!(rax),
     rbx = const from_rsp!(rbx),
@@ -195,15 +213,27 @@ pub(crate) fn door_address() -> u64 {
     DOOR.pointer() as u64
 }
 
+/// With which tables the kernel runs, if ring 3 has others.
+pub(crate) fn set_kernel_tables(root: u64) {
+    // SAFETY: nobody has a reference to the door but who is in the middle of setting up all of it.
+    unsafe { (*DOOR.pointer()).kernel_tables = root };
+}
+/// With which tables ring 3 runs, if the kernel has others.
+pub(crate) fn set_user_tables(root: u64) {
+    // SAFETY: as above.
+    unsafe { (*DOOR.pointer()).user_tables = root };
+}
+
 /// Leaves ring 0 to the threads of `kernel`. `first` is the program whose end is the machine's.
 pub(crate) fn run(kernel: Kernel<Machine>, first: First, messages: Messages) -> ! {
-    let [kernel_stack, ..] = image::stack_ends();
+    let [kernel_stack, trap_stack, _] = image::stack_ends();
     // SAFETY: nothing of the kernel has a reference to these statics before this, the one call.
     let running = unsafe {
         let running = (*RUNNING.pointer()).insert(Running { kernel, first, messages, loaded: None });
         let pointer = core::ptr::from_mut(running);
         let door = &mut *DOOR.pointer();
         (door.kernel_stack, door.kernel) = (kernel_stack, pointer);
+        door.last_registers = trap_stack - LAST_REGISTERS;
         running
     };
     let to = running.leave();

@@ -1,5 +1,6 @@
 //! What was asked for on the command line.
 
+use crate::programs::Kernel;
 use bailiwick_manifest::parse::is_bundle_name;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, ValueEnum};
@@ -35,6 +36,10 @@ pub struct Args {
     /// The machine: the one that starts fastest, or a PC
     #[arg(long, value_enum, default_value_t = Machine::Microvm)]
     pub machine: Machine,
+    /// Takes a kernel that is not in ring 3's page tables, but for its ways in and out, against processors that let ring 3
+    /// read ahead what it may not
+    #[arg(long)]
+    pub isolation: bool,
     /// Counts instructions: one tick of the time-stamp counter each, the same in every run
     #[arg(long)]
     pub icount: bool,
@@ -66,6 +71,11 @@ pub struct NamedBundle {
 }
 
 impl Args {
+    /// The kernel that was asked for.
+    pub fn kernel(&self) -> Kernel {
+        if self.isolation { Kernel::Isolated } else { Kernel::Plain }
+    }
+
     /// What was asked for on this process's command line. What makes no sense ends the process with status 2.
     pub fn from_command_line() -> Args {
         let args = Args::parse();

@@ -32,7 +32,7 @@ fn run(args: &Args) -> Result<u8> {
     }
     say("building the kernel and its programs");
     let built = programs::build()?;
-    let kernel = built.join("bailiwick-kernel");
+    let kernel = programs::kernel(args.kernel())?;
     // A disc is booted elsewhere, by somebody.
     let terminal = match (io::stdin().is_terminal() && args.exec.is_none()) || args.iso.is_some() {
         true => Terminal::Present,

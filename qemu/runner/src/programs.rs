@@ -13,16 +13,43 @@ pub fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap_or(Path::new(".")).to_owned()
 }
 
-/// The folder with freshly built programs.
+/// What ring 3's page tables have of the kernel.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kernel {
+    /// All of it, out of ring 3's reach.
+    Plain,
+    /// Its ways in and out.
+    Isolated,
+}
+
+/// The folder with the freshly built kernel, the plain one, and its programs.
 ///
 /// # Errors
 /// Cargo is missing or the build failed; its own words are on standard error by then.
 pub fn build() -> Result<PathBuf> {
+    let features = "bailiwick-kernel/program,bailiwick-userland/program";
+    cargo(&["-p", "bailiwick-kernel", "-p", "bailiwick-userland", "--features", features])
+}
+
+/// The freshly built kernel alone.
+///
+/// # Errors
+/// As [`build`].
+pub fn kernel(kernel: Kernel) -> Result<PathBuf> {
+    let (name, features) = match kernel {
+        Kernel::Plain => ("bailiwick-kernel", "program"),
+        Kernel::Isolated => ("bailiwick-kernel-isolated", "program,isolation"),
+    };
+    let built = cargo(&["-p", "bailiwick-kernel", "--bin", name, "--features", features])?;
+    Ok(built.join(name))
+}
+
+fn cargo(what: &[&str]) -> Result<PathBuf> {
     let root = workspace();
     let status = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()))
         .current_dir(&root)
-        .args(["build", "-q", "--release", "-p", "bailiwick-kernel", "-p", "bailiwick-userland"])
-        .args(["--features", "bailiwick-kernel/program,bailiwick-userland/program"])
+        .args(["build", "-q", "--release"])
+        .args(what)
         .status()
         .context("cannot run cargo")?;
     ensure!(status.success(), "the kernel and its programs do not build");
