@@ -3,6 +3,7 @@
 use bailiwick_protocol::channel::{Channel, ReplyBuffer};
 use bailiwick_protocol::error::ErrorReply;
 use bailiwick_protocol::frame::{FrameBuffer, Tag, decode_reply_as};
+use bailiwick_protocol::look::Look;
 use bailiwick_protocol::message::Request;
 use core::fmt;
 use core::sync::atomic::{AtomicU16, Ordering};
@@ -38,6 +39,10 @@ impl<E: fmt::Debug + fmt::Display> core::error::Error for CallError<E> {}
 /// Tags need only differ from the one before on the same channel; one counter serves all channels.
 static NEXT_TAG: AtomicU16 = AtomicU16::new(1);
 
+fn next_tag() -> Tag {
+    Tag(NEXT_TAG.fetch_add(1, Ordering::Relaxed))
+}
+
 /// Sends `request` and reads the reply's body out of `buffer`, which is empty before.
 pub(crate) fn call<'b, C: Channel, T: Deserialize<'b>>(
     channel: &C,
@@ -56,11 +61,27 @@ fn send<C: Channel>(
     directory: Option<&C::Directory>,
     buffer: &mut ReplyBuffer<C>,
 ) -> Result<Tag, CallError<C::Error>> {
-    let tag = Tag(NEXT_TAG.fetch_add(1, Ordering::Relaxed));
+    let tag = next_tag();
     let mut room = FrameBuffer::new();
     request.encode_in(tag, &mut room).map_err(|e| CallError::Reply(e.into()))?;
     channel.call(&room, directory, buffer).map_err(CallError::Channel)?;
     Ok(tag)
+}
+
+/// As [`call`], for what only looks: `read` reads the reply. It is compiled into each place that calls it, where the
+/// operation is known.
+#[inline(always)]
+pub(crate) fn look<'b, C: Channel, T>(
+    channel: &C,
+    look: Look,
+    buffer: &'b mut ReplyBuffer<C>,
+    read: impl FnOnce(Tag, &'b [u8]) -> Result<T, CallError<C::Error>>,
+) -> Result<T, CallError<C::Error>> {
+    let tag = next_tag();
+    let mut room = FrameBuffer::new();
+    look.encode_in(tag, &mut room);
+    channel.call(&room, None, buffer).map_err(CallError::Channel)?;
+    read(tag, buffer.frame())
 }
 
 /// As [`call`], for operations that only say "done".

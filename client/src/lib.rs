@@ -27,11 +27,12 @@ pub use json::StateError;
 use bailiwick_protocol::channel::{Channel, ReplyBuffer};
 use bailiwick_protocol::error::{Refusal, RefusalCode};
 use bailiwick_protocol::id::GrantHandle;
+use bailiwick_protocol::look::Look;
 use bailiwick_protocol::message::*;
 use bailiwick_protocol::quota::Quota;
 use bailiwick_protocol::rights::Rights;
 use bailiwick_protocol::{VERSION_MAX, VERSION_MIN};
-use call::{call, call_for_capability, done};
+use call::{call, call_for_capability, done, look};
 
 /// Operations that every handle has.
 macro_rules! any_object {
@@ -69,7 +70,7 @@ macro_rules! any_object {
             /// # Errors
             /// [`CallError`].
             pub fn describe(&self) -> Result<Description, CallError<C::Error>> {
-                call(&self.channel, Request::Describe, None, &mut ReplyBuffer::default())
+                look(&self.channel, Look::Describe, &mut ReplyBuffer::default(), Description::decode)
             }
             /// A copy with at most these rights, to hand on.
             ///
@@ -305,7 +306,7 @@ impl<C: Channel> Container<C> {
     /// # Errors
     /// [`CallError`].
     pub fn state<R>(&self, read: impl FnOnce(State<'_>) -> R) -> Result<R, CallError<C::Error>> {
-        call(&self.channel, Request::State, None, &mut ReplyBuffer::default()).map(read)
+        look(&self.channel, Look::State, &mut ReplyBuffer::default(), State::decode).map(read)
     }
     /// One annotation, by position; `read` is given it.
     ///

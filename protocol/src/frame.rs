@@ -30,12 +30,13 @@ pub const CAPABILITIES_MAX: usize = 4;
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Tag(pub u16);
 
-const STATUS_OK: u16 = 0;
+pub(crate) const STATUS_OK: u16 = 0;
 const STATUS_FRAME: u16 = 1;
 const STATUS_REFUSAL: u16 = 2;
 const STATUS_KERNEL: u16 = 3;
 
-fn header(first: u16, tag: Tag) -> [u8; HEADER] {
+#[inline]
+pub(crate) fn header(first: u16, tag: Tag) -> [u8; HEADER] {
     let ([a, b], [c, d]) = (first.to_le_bytes(), tag.0.to_le_bytes());
     [a, b, c, d]
 }
@@ -119,7 +120,7 @@ impl Sink for FrameBuffer {
     #[inline]
     fn put<T: Serialize>(&mut self, first: u16, tag: Tag, value: &T) -> Result<(), FrameError> {
         let head = header(first, tag);
-        let small = |block: &mut _| postcard::serialize_with_flavor(value, Block { block, len: HEADER });
+        let small = |block: &mut _| postcard::serialize_with_flavor(value, Room::behind_header(block));
         self.write_small(head, small).or_else(|_| put_long(self, head, value))
     }
 }
@@ -134,30 +135,57 @@ fn put_long<T: Serialize>(buffer: &mut FrameBuffer, head: [u8; HEADER], value: &
 }
 
 /// What postcard puts a small frame into. The length is a number of its own, which the compiler keeps in a register.
-struct Block<'b> {
+pub(crate) struct Room<'b> {
     block: &'b mut [u8; SMALL_FRAME],
     len: usize,
 }
 
-impl Flavor for Block<'_> {
-    type Output = usize;
+impl<'b> Room<'b> {
+    /// What is behind the header.
     #[inline(always)]
-    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
+    pub(crate) const fn behind_header(block: &'b mut [u8; SMALL_FRAME]) -> Self {
+        Room { block, len: HEADER }
+    }
+    /// How long the frame is.
+    #[inline(always)]
+    pub(crate) const fn len(&self) -> usize {
+        self.len
+    }
+    #[inline(always)]
+    pub(crate) fn byte(&mut self, byte: u8) -> postcard::Result<()> {
         *self.block.get_mut(self.len).ok_or(postcard::Error::SerializeBufferFull)? = byte;
         self.len += 1;
         Ok(())
     }
     #[inline(always)]
-    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
-        // As most numbers are.
-        if let [byte] = bytes {
-            return self.try_push(*byte);
-        }
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) -> postcard::Result<()> {
         let end = self.len + bytes.len();
         let room = self.block.get_mut(self.len..end).ok_or(postcard::Error::SerializeBufferFull)?;
         room.copy_from_slice(bytes);
         self.len = end;
         Ok(())
+    }
+    /// A number as postcard has it: seven bits a byte, the lowest first.
+    #[inline(always)]
+    pub(crate) fn number(&mut self, mut number: u32) -> postcard::Result<()> {
+        while number >= 0x80 {
+            self.byte(number as u8 | 0x80)?;
+            number >>= 7;
+        }
+        self.byte(number as u8)
+    }
+}
+
+impl Flavor for Room<'_> {
+    type Output = usize;
+    #[inline(always)]
+    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
+        self.byte(byte)
+    }
+    #[inline(always)]
+    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
+        // As most numbers are.
+        if let [byte] = bytes { self.byte(*byte) } else { self.bytes(bytes) }
     }
     #[inline(always)]
     fn finalize(self) -> postcard::Result<usize> {
@@ -397,7 +425,14 @@ pub fn decode_reply_as<'a, T: Deserialize<'a>, E: From<ErrorReply>>(
     }
 }
 
-/// The body of a reply that is none of an error.
+/// The body of a reply to this call that is none of an error.
+#[inline]
+pub(crate) fn body_of(expected: Tag, frame: &[u8]) -> Option<&[u8]> {
+    let (status, tag, bytes) = split(frame).ok()?;
+    (status == STATUS_OK && tag == expected).then_some(bytes)
+}
+
+/// The same, and why it is none.
 #[inline]
 fn success(expected: Tag, frame: &[u8]) -> Result<&[u8], ErrorReply> {
     match split(frame)? {

@@ -14,7 +14,7 @@
 //! on. So no request carries an identity or an object name, and [`op`] is a table of verbs only.
 //!
 //! The modules, in reading order: [`op`] the table of operations, [`message`] requests and replies,
-//! [`frame`] their bytes, [`error`] the three layers of refusal, [`rights`], [`quota`], [`id`] and [`signal`] the words
+//! [`frame`] their bytes ([`look`] the ones that are asked most), [`error`] the three layers of refusal, [`rights`], [`quota`], [`id`] and [`signal`] the words
 //! used in them, [`channel`] what carries frames.
 #![no_std]
 #![forbid(unsafe_code)]
@@ -26,6 +26,7 @@ pub mod channel;
 pub mod error;
 pub mod frame;
 pub mod id;
+pub mod look;
 pub mod message;
 pub mod op;
 pub mod quota;

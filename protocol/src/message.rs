@@ -253,20 +253,17 @@ impl Exit {
 }
 
 /// Reply to `State`. Annotations are fetched one by one with `Annotation`.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct State<'a> {
     /// `ociVersion` of the container's configuration.
-    #[serde(borrow)]
     pub oci_version: &'a str,
     /// Its id.
-    #[serde(borrow)]
     pub id: &'a str,
     /// Where it is in its life.
     pub status: Status,
     /// The first process, as the host numbers it; none before `created` and after `stopped`.
     pub pid: Option<u32>,
     /// The bundle's path as given at creation.
-    #[serde(borrow)]
     pub bundle: &'a str,
     /// How the first process ended, once it has.
     pub exit: Option<Exit>,
@@ -274,6 +271,72 @@ pub struct State<'a> {
     pub created_at: Nanos,
     /// How many annotations there are.
     pub annotations: u32,
+}
+
+/// A [`State`] as it travels. Its texts are one, so that they are looked at once to be text, and what is of one length
+/// is in front of it.
+#[derive(Serialize, Deserialize)]
+struct StateBody<T> {
+    /// Little-endian.
+    created_at: [u8; 8],
+    status: Status,
+    /// How much of the text is the version,
+    version: u16,
+    /// and how much behind it the id. The rest is the bundle's path.
+    id: u16,
+    text: T,
+    pid: Option<u32>,
+    exit: Option<Exit>,
+    annotations: u32,
+}
+
+/// Texts one directly after the other.
+struct Joined<'a>([&'a str; 3]);
+
+impl Serialize for Joined<'_> {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        let [first, second, third] = self.0;
+        s.collect_str(&format_args!("{first}{second}{third}"))
+    }
+}
+
+impl Serialize for State<'_> {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        let length = |text: &str| u16::try_from(text.len()).map_err(serde::ser::Error::custom);
+        let body = StateBody {
+            created_at: self.created_at.0.to_le_bytes(),
+            status: self.status,
+            version: length(self.oci_version)?,
+            id: length(self.id)?,
+            text: Joined([self.oci_version, self.id, self.bundle]),
+            pid: self.pid,
+            exit: self.exit,
+            annotations: self.annotations,
+        };
+        body.serialize(s)
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for State<'a> {
+    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        let body = StateBody::<&'a str>::deserialize(d)?;
+        let parts = body.text.split_at_checked(body.version.into()).and_then(|(version, rest)| {
+            let (id, bundle) = rest.split_at_checked(body.id.into())?;
+            Some((version, id, bundle))
+        });
+        let (oci_version, id, bundle) =
+            parts.ok_or_else(|| serde::de::Error::custom("the texts are shorter than it is said"))?;
+        Ok(State {
+            oci_version,
+            id,
+            status: body.status,
+            pid: body.pid,
+            bundle,
+            exit: body.exit,
+            created_at: Nanos(u64::from_le_bytes(body.created_at)),
+            annotations: body.annotations,
+        })
+    }
 }
 
 /// `Annotation`.

@@ -219,6 +219,18 @@ impl<O: Copy> Grants<O> {
         Ok(Resolved { object, rights, depth, expires, uses })
     }
 
+    /// What the badge stands for if it is live and neither ends by a time nor counts calls, here or above: its object, what
+    /// may be asked of it, and how many derivations it is away from a root grant. None does not say that it is not live.
+    #[inline(always)]
+    pub(crate) fn steady(&self, badge: Badge) -> Option<(O, Rights, u16)> {
+        // A time above would be one here: a derived grant takes the earlier of both.
+        let grant = self.get(badge).filter(|grant| grant.hold == Hold::Held && grant.expires.is_none())?;
+        match self.attached(badge)? {
+            None => Some((grant.object, grant.rights, grant.depth)),
+            Some(_) => None,
+        }
+    }
+
     /// Whether calls that were let through on this badge may still be answered: it is not cut off. It may be used up,
     /// by these very calls.
     pub fn is_attached(&self, badge: Badge) -> bool {

@@ -15,6 +15,7 @@ mod end;
 mod event;
 mod factory;
 mod jobs;
+mod look;
 mod object;
 mod parked;
 mod picture;
@@ -37,7 +38,7 @@ use crate::table::{Handle, Table};
 use alloc::string::String;
 use bailiwick_kernel_glue::{Delivery, KernelGlue, Port, ReplyToken};
 use bailiwick_protocol::error::{ErrorReply, FrameError, Refusal, RefusalCode};
-use bailiwick_protocol::frame::{Tag, tag_of};
+use bailiwick_protocol::frame::{FrameBuffer, Tag, tag_of};
 use bailiwick_protocol::id::Badge;
 use bailiwick_protocol::message::{EventPage, ListPage, ProcessPage, Reply, Request};
 use bailiwick_protocol::op::ObjectKind;
@@ -161,6 +162,18 @@ impl Manager {
         port: &mut P,
         delivery: Delivery<'_, G::Directory>,
     ) {
+        if self.look(port, &delivery).is_none() {
+            self.deliver_any(glue, port, delivery);
+        }
+    }
+
+    /// The same, whatever it is.
+    fn deliver_any<G: KernelGlue, P: Port>(
+        &mut self,
+        glue: &mut G,
+        port: &mut P,
+        delivery: Delivery<'_, G::Directory>,
+    ) {
         self.sweep(glue, port);
         let (token, tag) = (delivery.token, tag_of(delivery.frame));
         // Looked at where it is: it may be large.
@@ -272,11 +285,16 @@ pub(crate) fn answer(
 ) {
     port.reply(token, mint, |room| {
         if reply.encode_in(tag, room).is_err() {
-            let error = Refusal::new(RefusalCode::Full, "the answer: larger than a frame");
-            // It fits.
-            let _ = ErrorReply::from(error).encode_in(tag, room);
+            encode_too_large(tag, room);
         }
     });
+}
+
+#[cold]
+fn encode_too_large(tag: Tag, room: &mut FrameBuffer) {
+    let error = Refusal::new(RefusalCode::Full, "the answer: larger than a frame");
+    // It fits.
+    let _ = ErrorReply::from(error).encode_in(tag, room);
 }
 
 /// Sends an error, which always fits a frame.

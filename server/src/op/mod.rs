@@ -41,6 +41,8 @@ mod update;
 mod usage;
 mod wait;
 
+pub(crate) use state::state_of;
+
 use crate::manager::{Call, Outcome, Record, Work, World};
 use bailiwick_kernel_glue::{KernelGlue, Port};
 use bailiwick_protocol::error::{Detail, Errno, ErrorReply, KernelFault, Refusal, RefusalCode};
