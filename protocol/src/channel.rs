@@ -40,7 +40,11 @@ impl<C> ReplyBuffer<C> {
     }
     /// Takes the next capability out, first come first.
     pub fn take(&mut self) -> Option<C> {
-        if self.capabilities.is_empty() { None } else { Some(self.capabilities.remove(0)) }
+        match self.capabilities.len() {
+            0 => None,
+            1 => self.capabilities.pop(),
+            _ => Some(self.capabilities.remove(0)),
+        }
     }
     /// Empties it for the next call. Capabilities nobody took are dropped.
     pub fn clear(&mut self) {

@@ -21,6 +21,19 @@ impl Detail {
         let _ = fmt::write(&mut Cut(&mut detail.0), format_args!("{text}"));
         detail
     }
+    /// These words, as many as fit, with spaces between.
+    pub fn words<'w>(words: impl IntoIterator<Item = &'w str>) -> Self {
+        let mut detail = Detail::default();
+        for word in words {
+            let space = if detail.0.is_empty() { "" } else { " " };
+            if detail.0.len() + space.len() + word.len() > DETAIL_MAX {
+                break;
+            }
+            // There is room for both.
+            let _ = detail.0.push_str(space).and_then(|()| detail.0.push_str(word));
+        }
+        detail
+    }
     /// The text.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -5,8 +5,10 @@
 //! out of the ordinary (a quota, a number that takes more bytes, a frame longer than [`SMALL_FRAME`]) is left to that.
 
 use crate::error::ErrorReply;
-use crate::frame::{FrameBuffer, HEADER, Room, SMALL_FRAME, STATUS_OK, Tag, body_of, decode_reply_as, header};
-use crate::message::{Description, Reply, State, Status};
+use crate::frame::{
+    FrameBuffer, HEADER, Room, SMALL_FRAME, STATUS_OK, Tag, body_of, decode_reply_as, header,
+};
+use crate::message::{Description, Nanos, State, Status};
 use crate::op::{ObjectKind, Op};
 use crate::rights::Rights;
 
@@ -80,7 +82,7 @@ impl<'a> Rest<'a> {
 }
 
 impl Description {
-    /// As [`Reply::encode_in`], of what has no quota and ends neither by a time nor by being used.
+    /// As [`Reply::encode_in`](crate::message::Reply::encode_in), of what has no quota and ends neither by a time nor by being used.
     #[inline]
     pub fn encode_in(kind: ObjectKind, rights: Rights, depth: u16, tag: Tag, room: &mut FrameBuffer) {
         let written = room.write_small(header(STATUS_OK, tag), |block| {
@@ -126,20 +128,11 @@ fn description(body: &[u8]) -> Option<(ObjectKind, Rights, u16)> {
 }
 
 impl State<'_> {
-    /// As [`Reply::encode_in`]; one that does not fit a frame is none, and tells so.
-    ///
-    /// # Errors
-    /// As [`Reply::encode_in`].
-    #[inline]
-    pub fn encode_in(&self, tag: Tag, room: &mut FrameBuffer) -> Result<(), crate::FrameError> {
-        let written = room.write_small(header(STATUS_OK, tag), |block| self.put_small(Room::behind_header(block)));
-        written.or_else(|_| self.encode_long(tag, room))
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn encode_long(&self, tag: Tag, room: &mut FrameBuffer) -> Result<(), crate::FrameError> {
-        Reply::State(self.clone()).encode_in(tag, room).map(drop)
+    /// As [`Reply::encode_in`](crate::message::Reply::encode_in), if it is not out of the ordinary: else gives false, and
+    /// the frame is any.
+    #[inline(always)]
+    pub fn encode_small(&self, tag: Tag, room: &mut FrameBuffer) -> bool {
+        room.write_small(header(STATUS_OK, tag), |block| self.put_small(Room::behind_header(block))).is_ok()
     }
 
     #[inline(always)]
@@ -212,7 +205,7 @@ fn state(body: &[u8]) -> Option<State<'_>> {
         _ => return None,
     };
     let annotations = rest.number()?.into();
-    let created_at = crate::message::Nanos(u64::from_le_bytes(*created_at));
+    let created_at = Nanos(u64::from_le_bytes(*created_at));
     let whole = rest.0.is_empty();
     whole.then_some(State { oci_version, id, status, pid, bundle, exit, created_at, annotations })
 }

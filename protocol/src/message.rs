@@ -83,8 +83,7 @@ pub const PATH_MAX: usize = 16;
 
 /// Names a capability from another one down: a handle that `Derive` on that one gave, then one that `Derive` on the
 /// capability so named gave, and so on. At most [`PATH_MAX`] long.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(from = "heapless::Vec<GrantHandle, PATH_MAX>", into = "heapless::Vec<GrantHandle, PATH_MAX>")]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct GrantPath {
     handles: [GrantHandle; PATH_MAX],
     len: usize,
@@ -102,16 +101,34 @@ impl GrantPath {
         self.handles.get(..self.len).unwrap_or_default()
     }
 }
-impl From<heapless::Vec<GrantHandle, PATH_MAX>> for GrantPath {
-    fn from(path: heapless::Vec<GrantHandle, PATH_MAX>) -> Self {
-        let mut handles = [GrantHandle(0); PATH_MAX];
-        handles.iter_mut().zip(&path).for_each(|(to, from)| *to = *from);
-        GrantPath { handles, len: path.len() }
+impl Serialize for GrantPath {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        self.as_slice().serialize(s)
     }
 }
-impl From<GrantPath> for heapless::Vec<GrantHandle, PATH_MAX> {
-    fn from(path: GrantPath) -> Self {
-        path.as_slice().iter().copied().collect()
+impl<'de> Deserialize<'de> for GrantPath {
+    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        d.deserialize_seq(PathVisitor)
+    }
+}
+
+struct PathVisitor;
+
+impl<'de> serde::de::Visitor<'de> for PathVisitor {
+    type Value = GrantPath;
+
+    fn expecting(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "at most {PATH_MAX} handles")
+    }
+
+    fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut seq: A) -> Result<GrantPath, A::Error> {
+        let mut path = GrantPath { handles: [GrantHandle(0); PATH_MAX], len: 0 };
+        while let Some(handle) = seq.next_element()? {
+            let too_long = || serde::de::Error::invalid_length(PATH_MAX + 1, &self);
+            *path.handles.get_mut(path.len).ok_or_else(too_long)? = handle;
+            path.len += 1;
+        }
+        Ok(path)
     }
 }
 

@@ -29,6 +29,17 @@ macro_rules! kinds {
             pub fn rows(&self) -> impl Iterator<Item = (&'static str, u64)> + use<> {
                 [$(($name, self.$field)),*].into_iter()
             }
+            /// The first kind of which this with `more` would exceed `quota`. Kinds of which nothing more is asked never do.
+            #[inline]
+            pub fn exceeds(&self, more: &Amounts, quota: &Quota) -> Option<Excess> {
+                $(if more.$field > 0
+                    && let Some(max) = quota.$field
+                    && self.$field.saturating_add(more.$field) > max
+                {
+                    return Some(Excess { kind: $name, used: self.$field, asked: more.$field, max });
+                })*
+                None
+            }
         }
 
         impl Quota {
@@ -105,14 +116,6 @@ impl Amounts {
     #[must_use]
     pub fn minus(self, other: Amounts) -> Amounts {
         self.map(other, u64::saturating_sub)
-    }
-    /// The first kind of which this with `more` would exceed `quota`. Kinds of which nothing more is asked never do.
-    pub fn exceeds(&self, more: &Amounts, quota: &Quota) -> Option<Excess> {
-        let rows = self.rows().zip(more.rows()).zip(quota.rows());
-        rows.filter(|((_, (_, asked)), _)| *asked > 0).find_map(|(((kind, used), (_, asked)), (_, max))| {
-            let max = max.filter(|max| used.saturating_add(asked) > *max)?;
-            Some(Excess { kind, used, asked, max })
-        })
     }
     /// Whether nothing exceeds `quota`.
     pub fn within(&self, quota: &Quota) -> bool {

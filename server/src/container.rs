@@ -14,7 +14,7 @@ use bailiwick_protocol::message::{Exit, Nanos};
 /// [`OciLifecycleState`]. A method that fails has changed nothing.
 #[derive(Clone, Debug)]
 pub struct OciContainer<C = ValidConfig> {
-    id: ContainerId,
+    id: Arc<ContainerId>,
     state: OciLifecycleState,
     config: Arc<C>,
     pid: u32,
@@ -25,10 +25,11 @@ pub struct OciContainer<C = ValidConfig> {
 }
 
 impl<C> OciContainer<C> {
-    /// A record that is being created. The configuration may be shared with other containers of the bundle.
-    pub fn new(id: ContainerId, bundle: String, config: Arc<C>) -> Self {
+    /// A record that is being created. The configuration may be shared with other containers of the bundle, and the id with
+    /// whoever else knows it.
+    pub fn new(id: impl Into<Arc<ContainerId>>, bundle: String, config: Arc<C>) -> Self {
         let (state, created_at) = (OciLifecycleState::Creating, Nanos::default());
-        OciContainer { id, state, config, pid: 0, bundle, created_at, pivot: None, exit: None }
+        OciContainer { id: id.into(), state, config, pid: 0, bundle, created_at, pivot: None, exit: None }
     }
 
     /// The same record, made at this value of the kernel's monotonic clock. The server has no clock of its own.

@@ -1,16 +1,29 @@
 //! What has happened, as far back as there is room.
 
 use alloc::collections::VecDeque;
-use bailiwick_protocol::message::{EventPage, EventRow};
+use alloc::sync::Arc;
+use bailiwick_protocol::id::ContainerId;
+use bailiwick_protocol::message::{EventKind, EventPage, EventRow, Nanos};
 
 /// Events kept for each container and each factory.
 pub const EVENTS_MAX: usize = 64;
+
+/// One event, as it is kept: with the id that everybody else has.
+#[derive(Clone, Debug)]
+pub struct Event {
+    /// When it was noticed.
+    pub at: Nanos,
+    /// The container.
+    pub id: Arc<ContainerId>,
+    /// What happened.
+    pub kind: EventKind,
+}
 
 /// A bounded stream of events. Positions count every event ever told, so a reader can tell what it has missed, and
 /// however slow a reader is, nobody waits for it.
 #[derive(Clone, Debug, Default)]
 pub struct Stream {
-    rows: VecDeque<EventRow>,
+    rows: VecDeque<Event>,
     /// Position of the oldest event kept.
     start: u64,
 }
@@ -22,7 +35,7 @@ impl Stream {
     }
 
     /// Adds an event; the oldest makes room.
-    pub fn push(&mut self, row: EventRow) {
+    pub fn push(&mut self, row: Event) {
         if self.rows.len() >= EVENTS_MAX {
             self.rows.pop_front();
             self.start = self.start.saturating_add(1);
@@ -42,8 +55,8 @@ impl Stream {
         }
         let from = cursor.max(self.start);
         let mut page = EventPage { next: from, lost: from - cursor, ..EventPage::default() };
-        for row in self.rows.iter().skip((from - self.start) as usize) {
-            if page.rows.push(row.clone()).is_err() {
+        for Event { at, id, kind } in self.rows.iter().skip((from - self.start) as usize) {
+            if page.rows.push(EventRow { at: *at, id: (**id).clone(), kind: *kind }).is_err() {
                 break;
             }
             page.next += 1;
@@ -55,15 +68,14 @@ impl Stream {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bailiwick_protocol::ContainerId;
-    use bailiwick_protocol::message::{EventKind, Nanos, PAGE_ROWS};
+    use bailiwick_protocol::message::PAGE_ROWS;
 
     #[test]
     fn a_slow_reader_loses_the_oldest_and_is_told_how_many() {
         let mut stream = Stream::default();
         for at in 0..100 {
-            let id = ContainerId::new("web").unwrap();
-            stream.push(EventRow { at: Nanos(at), id, kind: EventKind::Created });
+            let id = Arc::new(ContainerId::new("web").unwrap());
+            stream.push(Event { at: Nanos(at), id, kind: EventKind::Created });
         }
         let page = stream.read(3).unwrap();
         assert_eq!((page.lost, page.rows.len(), page.rows[0].at), (33, PAGE_ROWS, Nanos(36)));

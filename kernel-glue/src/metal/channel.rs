@@ -53,7 +53,7 @@ impl Channel for EndpointChannel {
     type Directory = Directory;
     type Error = Error;
 
-    #[inline]
+    #[inline(always)]
     fn call(
         &self,
         frame: &FrameBuffer,

@@ -228,15 +228,19 @@ impl EndpointPort {
 impl Port for EndpointPort {
     #[inline(always)]
     fn reply(&mut self, token: ReplyToken, mint: Option<Badge>, write: impl FnOnce(&mut FrameBuffer)) {
-        if self.current == Current::Open(token) {
-            write(&mut self.answer);
-            let minted = mint.and_then(|badge| self.minted(badge));
-            self.current = minted.map_or(Current::Answered, Current::AnsweredWith);
-        } else if let Some(handle) = self.parked.remove(&token) {
-            write(&mut self.room);
-            self.send(handle, mint);
-        } else {
-            self.unheld.extend(mint);
+        let open = self.current == Current::Open(token);
+        let parked = if open { None } else { self.parked.remove(&token) };
+        if !open && parked.is_none() {
+            return self.unheld.extend(mint);
+        }
+        // In one place, so that it is compiled in there.
+        write(if open { &mut self.answer } else { &mut self.room });
+        match parked {
+            Some(handle) => self.send(handle, mint),
+            None => {
+                let minted = mint.and_then(|badge| self.minted(badge));
+                self.current = minted.map_or(Current::Answered, Current::AnsweredWith);
+            }
         }
     }
 

@@ -4,6 +4,7 @@
 //! what a holder sees depends on its own doings alone, and an old handle names nothing. The place makes finding it
 //! take constant time.
 
+use super::index::Index;
 use alloc::vec::Vec;
 use bailiwick_protocol::error::RefusalCode;
 use bailiwick_protocol::id::{Badge, GrantHandle};
@@ -14,13 +15,13 @@ pub(super) struct Membership {
     pub(super) parent: Badge,
     /// Which family of the parent: an older one was disowned.
     pub(super) epoch: u64,
-    place: u32,
+    place: Index,
 }
 
 #[derive(Clone, Copy, Debug)]
 enum Place {
     Taken { serial: u32, child: Badge },
-    Free { next: Option<u32> },
+    Free { next: Option<Index> },
 }
 
 impl Place {
@@ -36,7 +37,7 @@ impl Place {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Family {
     places: Vec<Place>,
-    free: Option<u32>,
+    free: Option<Index>,
     count: u32,
     /// The serial number given out last.
     serial: u32,
@@ -67,28 +68,29 @@ impl Family {
     ) -> Result<(Membership, GrantHandle), RefusalCode> {
         let serial = self.serial.checked_add(1).ok_or(RefusalCode::Full)?;
         let taken = Place::Taken { serial, child };
-        let place = match self.free.and_then(|place| Some((place, self.places.get_mut(place as usize)?))) {
-            Some((place, slot)) => {
-                if let Place::Free { next } = *slot {
-                    self.free = next;
+        let place =
+            match self.free.and_then(|place| Some((place, self.places.get_mut(place.get() as usize)?))) {
+                Some((place, slot)) => {
+                    if let Place::Free { next } = *slot {
+                        self.free = next;
+                    }
+                    *slot = taken;
+                    place
                 }
-                *slot = taken;
-                place
-            }
-            None => {
-                self.places.push(taken);
-                self.places.len() as u32 - 1
-            }
-        };
+                None => {
+                    self.places.push(taken);
+                    Index::new(self.places.len() as u32 - 1)
+                }
+            };
         self.serial = serial;
         self.count += 1;
         let membership = Membership { parent, epoch: self.epoch, place };
-        Ok((membership, GrantHandle(u64::from(serial) << 32 | u64::from(place))))
+        Ok((membership, GrantHandle(u64::from(serial) << 32 | u64::from(place.get()))))
     }
 
     /// Lets a child go, if it is still one.
     pub(super) fn leave(&mut self, membership: Membership, badge: Badge) {
-        let place = self.places.get_mut(membership.place as usize);
+        let place = self.places.get_mut(membership.place.get() as usize);
         if let Some(place @ Place::Taken { .. }) = place
             && membership.epoch == self.epoch
             && matches!(place, Place::Taken { child, .. } if *child == badge)
@@ -109,7 +111,7 @@ impl Family {
 
     /// Whether this child is at the place it keeps.
     pub(super) fn has(&self, membership: Membership, badge: Badge) -> bool {
-        let place = self.places.get(membership.place as usize);
+        let place = self.places.get(membership.place.get() as usize);
         membership.epoch == self.epoch && matches!(place, Some(Place::Taken { child, .. }) if *child == badge)
     }
 

@@ -19,6 +19,8 @@
 
 mod audit;
 mod family;
+mod index;
+mod known;
 mod peers;
 mod sweep;
 #[cfg(test)]
@@ -34,6 +36,8 @@ use bailiwick_protocol::id::{Badge, GrantHandle};
 use bailiwick_protocol::message::Nanos;
 use bailiwick_protocol::rights::Rights;
 use family::{Disowned, Family, Membership};
+use index::Index;
+use known::{Cuts, Known};
 
 /// Most grants a server keeps.
 pub const GRANTS_MAX: usize = 1 << 17;
@@ -110,8 +114,10 @@ struct Grant<O> {
     membership: Option<Membership>,
     family: Family,
     /// Neighbours among the grants on the same object.
-    before: Option<u32>,
-    after: Option<u32>,
+    before: Option<Index>,
+    after: Option<Index>,
+    /// When it was last found to be attached.
+    known: Known,
 }
 
 #[derive(Clone, Debug)]
@@ -130,6 +136,8 @@ pub struct Grants<O> {
     expiries: BTreeSet<(Nanos, Badge)>,
     /// Joints on which nothing hangs any more.
     withered: Vec<Badge>,
+    /// How often something was cut off.
+    cuts: Cuts,
 }
 
 impl<O> Default for Grants<O> {
@@ -140,6 +148,7 @@ impl<O> Default for Grants<O> {
             len: 0,
             expiries: BTreeSet::new(),
             withered: Vec::new(),
+            cuts: Cuts::default(),
         }
     }
 }
@@ -219,18 +228,6 @@ impl<O: Copy> Grants<O> {
         Ok(Resolved { object, rights, depth, expires, uses })
     }
 
-    /// What the badge stands for if it is live and neither ends by a time nor counts calls, here or above: its object, what
-    /// may be asked of it, and how many derivations it is away from a root grant. None does not say that it is not live.
-    #[inline(always)]
-    pub(crate) fn steady(&self, badge: Badge) -> Option<(O, Rights, u16)> {
-        // A time above would be one here: a derived grant takes the earlier of both.
-        let grant = self.get(badge).filter(|grant| grant.hold == Hold::Held && grant.expires.is_none())?;
-        match self.attached(badge)? {
-            None => Some((grant.object, grant.rights, grant.depth)),
-            Some(_) => None,
-        }
-    }
-
     /// Whether calls that were let through on this badge may still be answered: it is not cut off. It may be used up,
     /// by these very calls.
     pub fn is_attached(&self, badge: Badge) -> bool {
@@ -269,6 +266,7 @@ impl<O: Copy> Grants<O> {
             family: Family::default(),
             before: None,
             after: None,
+            known: Known::NEVER,
         };
         self.put(badge, grant, peers);
         Ok(badge)
@@ -317,6 +315,7 @@ impl<O: Copy> Grants<O> {
             family: Family::default(),
             before: None,
             after: None,
+            known: Known::NEVER,
         };
         self.put(badge, grant, peers);
         self.expiries.extend(ends_first.map(|end| (end, badge)));
@@ -361,12 +360,20 @@ impl<O: Copy> Grants<O> {
     /// Cuts everything below a grant off, in constant time: nothing below it resolves any more. What was cut is to be
     /// swept. Safe to repeat.
     pub fn cut_below(&mut self, badge: Badge) -> Sweep {
+        self.cuts.one_more();
         self.get_mut(badge).map_or_else(Sweep::default, |grant| Sweep::new(grant.family.disown()))
+    }
+
+    /// The object of a grant that is not cut and has nothing below it: freeing it is all there is to do to end it.
+    pub(crate) fn leaf(&self, badge: Badge) -> Option<O> {
+        let leaf = |grant: &&Grant<O>| grant.standing == Standing::Attached && grant.family.is_empty();
+        self.get(badge).filter(leaf).map(|grant| grant.object)
     }
 
     /// Cuts a grant off with everything below it, in constant time: none of it resolves any more. What was cut is to be
     /// swept. Safe to repeat.
     pub fn cut(&mut self, badge: Badge) -> Sweep {
+        self.cuts.one_more();
         match self.get_mut(badge) {
             Some(grant) if grant.standing == Standing::Attached => {
                 grant.standing = Standing::Cut;
@@ -415,6 +422,9 @@ impl<O: Copy> Grants<O> {
         let slot = self.slots.get_mut(badge.index() as usize)?;
         let grant = slot.grant.take()?;
         self.len -= 1;
+        if !grant.family.is_empty() {
+            self.cuts.one_more();
+        }
         // A slot whose generations are used up stays empty: no badge ever means two grants.
         if let Some(generation) = slot.generation.checked_add(1) {
             slot.generation = generation;

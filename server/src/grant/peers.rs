@@ -1,12 +1,13 @@
 //! The grants on one object, linked, so that they are found when the object ends.
 
+use super::index::Index;
 use super::{Grants, Hold};
 use bailiwick_protocol::id::Badge;
 
 /// Which grants there are on one object. Kept with the object, used with [`Grants`] only.
 #[derive(Clone, Debug, Default)]
 pub struct Peers {
-    pub(super) first: Option<u32>,
+    pub(super) first: Option<Index>,
     pub(super) records: u32,
     pub(super) held: u32,
 }
@@ -36,6 +37,7 @@ impl Peers {
 impl<O: Copy> Grants<O> {
     /// Puts a new record first among its peers.
     pub(super) fn enlist(&mut self, index: u32, peers: &mut Peers) {
+        let index = Index::new(index);
         let after = peers.first.replace(index);
         peers.records += 1;
         peers.held += 1;
@@ -58,8 +60,8 @@ impl<O: Copy> Grants<O> {
         self.link(after, |grant| grant.before = before);
     }
 
-    fn link(&mut self, index: Option<u32>, change: impl FnOnce(&mut super::Grant<O>)) {
-        let slot = index.and_then(|index| self.slots.get_mut(index as usize));
+    fn link(&mut self, index: Option<Index>, change: impl FnOnce(&mut super::Grant<O>)) {
+        let slot = index.and_then(|index| self.slots.get_mut(index.get() as usize));
         if let Some(grant) = slot.and_then(|slot| slot.grant.as_mut()) {
             change(grant);
         }
@@ -67,13 +69,16 @@ impl<O: Copy> Grants<O> {
 
     /// The first of the grants on an object.
     pub fn first_of(&self, peers: &Peers) -> Option<Badge> {
-        let index = peers.first?;
+        let index = peers.first?.get();
         self.slots.get(index as usize).map(|slot| Badge::new(index, slot.generation))
     }
 
     /// All of them.
     pub fn all_of(&self, peers: &Peers) -> impl Iterator<Item = Badge> {
-        let badge = |index: u32| self.slots.get(index as usize).map(|s| Badge::new(index, s.generation));
+        let badge = |index: Index| {
+            let slot = self.slots.get(index.get() as usize);
+            slot.map(|slot| Badge::new(index.get(), slot.generation))
+        };
         let next = move |at: &Badge| self.get(*at).and_then(|grant| grant.after).and_then(badge);
         core::iter::successors(peers.first.and_then(badge), next)
     }

@@ -163,6 +163,10 @@ impl Manager {
 
     /// Ends a grant, if it is still there, with everything derived from it.
     pub(crate) fn end_grant<G: KernelGlue, P: Port>(&mut self, glue: &mut G, port: &mut P, badge: Badge) {
+        // Most have nothing below them, and there is nothing to be put off.
+        if self.grants.leaf(badge).is_some_and(|object| self.exists(object)) {
+            return self.free(glue, port, badge);
+        }
         let sweep = self.grants.cut(badge);
         self.begin(glue, port, Job::Sweep(sweep));
         self.wither(glue, port);

@@ -16,7 +16,7 @@ pub(crate) struct Factory {
     pub(crate) depth: u16,
     pub(crate) policy: Arc<Policy>,
     /// Containers made through this very factory, by id.
-    pub(crate) ids: BTreeMap<ContainerId, ContainerHandle>,
+    pub(crate) ids: BTreeMap<Arc<ContainerId>, ContainerHandle>,
     /// What it and all below it use. The factory itself counts among those below its parent.
     pub(crate) used: Amounts,
     /// Most of that.
@@ -50,7 +50,10 @@ impl Factory {
 }
 
 /// This name or, if it is taken, the first free one of `name+2`, `name+3`, …, cut where it would be too long.
-fn free_name(taken: &BTreeMap<ContainerId, ContainerHandle>, name: ContainerId) -> ContainerId {
+fn free_name(
+    taken: &BTreeMap<Arc<ContainerId>, ContainerHandle>,
+    name: Arc<ContainerId>,
+) -> Arc<ContainerId> {
     let with_number = |number: u32| {
         let number = format!("+{number}");
         let stem = name.as_str().get(..ID_MAX.saturating_sub(number.len())).unwrap_or(name.as_str());
@@ -59,7 +62,8 @@ fn free_name(taken: &BTreeMap<ContainerId, ContainerHandle>, name: ContainerId) 
     if !taken.contains_key(&name) {
         return name;
     }
-    (2..).find_map(|n| with_number(n).filter(|id| !taken.contains_key(id))).unwrap_or(name)
+    let free = (2..).find_map(|n| with_number(n).filter(|id| !taken.contains_key(id)));
+    free.map_or_else(|| name.clone(), Arc::new)
 }
 
 impl Manager {
@@ -76,7 +80,7 @@ impl Manager {
     pub(crate) fn admit(
         &mut self,
         handle: FactoryHandle,
-        id: ContainerId,
+        id: Arc<ContainerId>,
         container: ContainerHandle,
         cost: &Amounts,
     ) {

@@ -37,7 +37,7 @@ use crate::policy::Policy;
 use crate::table::{Handle, Table};
 use alloc::string::String;
 use bailiwick_kernel_glue::{Delivery, KernelGlue, Port, ReplyToken};
-use bailiwick_protocol::error::{ErrorReply, FrameError, Refusal, RefusalCode};
+use bailiwick_protocol::error::{Detail, ErrorReply, FrameError, Refusal, RefusalCode};
 use bailiwick_protocol::frame::{FrameBuffer, Tag, tag_of};
 use bailiwick_protocol::id::Badge;
 use bailiwick_protocol::message::{EventPage, ListPage, ProcessPage, Reply, Request};
@@ -199,7 +199,10 @@ impl Manager {
         if delivery.capabilities != request.capabilities() {
             return Err(FrameError::CapabilityCount.into());
         }
-        let grant = self.grants.resolve(delivery.badge, || glue.now())?;
+        let grant = match self.grants.steady(delivery.badge) {
+            Some(grant) => grant,
+            None => self.grants.resolve(delivery.badge, || glue.now())?,
+        };
         // A grant whose object has ended waits to be swept.
         if !self.exists(grant.object) {
             return Err(RefusalCode::NotFound.into());
@@ -209,7 +212,8 @@ impl Manager {
             return Err(Refusal::new(RefusalCode::WrongKind, op.name()).into());
         }
         if !grant.rights.contains(op.rights()) {
-            return Err(missing_rights(op.rights().difference(grant.rights)).into());
+            refuse_rights(port, delivery.token, tag, op.rights().difference(grant.rights));
+            return Ok(Answer::Taken);
         }
         if grant.uses.is_some() && !op.rights().is_empty() {
             self.grants.spend(delivery.badge);
@@ -265,13 +269,12 @@ impl Manager {
     }
 }
 
-fn missing_rights(missing: Rights) -> Refusal {
-    let mut text = heapless::String::<{ bailiwick_protocol::error::DETAIL_MAX }>::new();
-    for (name, _) in missing.iter_names() {
-        // All names together are shorter than a detail.
-        let _ = text.push_str(if text.is_empty() { "" } else { " " }).and_then(|()| text.push_str(name));
-    }
-    Refusal::new(RefusalCode::Rights, text)
+/// Names the rights that the sender's capability does not hold. Answered from here, where the text is: it is not moved.
+#[cold]
+#[inline(never)]
+fn refuse_rights(port: &mut impl Port, token: ReplyToken, tag: Tag, missing: Rights) {
+    let detail = Detail::words(missing.iter_names().map(|(name, _)| name));
+    refuse(port, token, tag, &Refusal { code: RefusalCode::Rights, detail }.into());
 }
 
 /// Sends a reply. One that does not fit a frame becomes a refusal that says so.
@@ -283,18 +286,17 @@ pub(crate) fn answer(
     reply: &Reply<'_>,
     mint: Option<Badge>,
 ) {
-    port.reply(token, mint, |room| {
-        if reply.encode_in(tag, room).is_err() {
-            encode_too_large(tag, room);
-        }
-    });
+    port.reply(token, mint, |room| encode_reply(reply, tag, room));
 }
 
-#[cold]
-fn encode_too_large(tag: Tag, room: &mut FrameBuffer) {
-    let error = Refusal::new(RefusalCode::Full, "the answer: larger than a frame");
-    // It fits.
-    let _ = ErrorReply::from(error).encode_in(tag, room);
+/// Makes the frame this reply, or the refusal that says that it does not fit one.
+#[inline]
+fn encode_reply(reply: &Reply<'_>, tag: Tag, room: &mut FrameBuffer) {
+    if reply.encode_in(tag, room).is_err() {
+        let error = Refusal::new(RefusalCode::Full, "the answer: larger than a frame");
+        // It fits.
+        let _ = ErrorReply::from(error).encode_in(tag, room);
+    }
 }
 
 /// Sends an error, which always fits a frame.

@@ -58,7 +58,7 @@ pub(crate) enum Work {
 pub(crate) struct Record {
     pub(crate) oci: OciContainer<ValidConfig>,
     /// What its factory knows it by: its id, unless that was taken in a factory it was left to.
-    pub(crate) name: ContainerId,
+    pub(crate) name: Arc<ContainerId>,
     /// Where its name is known and what it is charged to.
     pub(crate) factory: FactoryHandle,
     /// What it was made under, whoever it belongs to now.

@@ -7,20 +7,21 @@
 use super::{FactoryHandle, Limits, Manager, Record};
 use crate::grant::GRANTS_MAX;
 use crate::log::LOG_MAX;
-use crate::stream;
+use crate::stream::{self, Event};
 use bailiwick_kernel_glue::plan::Resources;
 use bailiwick_protocol::error::{Refusal, RefusalCode};
-use bailiwick_protocol::message::{EventRow, Stdio};
-use bailiwick_protocol::quota::{Amounts, Quota};
+use bailiwick_protocol::id::ContainerId;
+use bailiwick_protocol::message::Stdio;
+use bailiwick_protocol::quota::{Amounts, Excess, Quota};
 
 /// One capability.
 pub(crate) const CAPABILITY: Amounts = Amounts { capabilities: 1, ..Amounts::NONE };
 /// One sub-factory, and the stream of what happens below it.
 pub(crate) const FACTORY: Amounts = Amounts { factories: 1, event_bytes: STREAM, ..Amounts::NONE };
 
-/// Bytes a stream of events is charged for: it is never longer, and a row is smaller than 128 bytes.
+/// Bytes a stream of events is charged for: it is never longer, and a row is smaller than 128 bytes, its id included.
 const STREAM: u64 = 128 * stream::EVENTS_MAX as u64;
-const _: () = assert!(size_of::<EventRow>() <= 128);
+const _: () = assert!(size_of::<Event>() + size_of::<ContainerId>() + 16 <= 128);
 
 /// So many calls that wait.
 pub(crate) const fn waiting(calls: usize) -> Amounts {
@@ -118,6 +119,21 @@ pub(crate) fn below(above: Quota, asked: Quota) -> Quota {
     above.narrow(filled)
 }
 
+/// Whose quota is used up.
+enum Whose {
+    Own,
+    Above,
+}
+
+#[cold]
+#[inline(never)]
+fn exceeded(excess: &Excess, whose: Whose) -> Refusal {
+    match whose {
+        Whose::Own => Refusal::new(RefusalCode::Quota, excess),
+        Whose::Above => Refusal::new(RefusalCode::Quota, excess.kind),
+    }
+}
+
 impl Manager {
     /// Everything a container is charged for, its processes, capabilities and waiting calls included.
     pub(super) fn cost(&self, record: &Record) -> Amounts {
@@ -133,15 +149,13 @@ impl Manager {
     ///
     /// # Errors
     /// `Quota`; with the numbers only if it is the caller's own quota.
+    #[inline]
     pub(crate) fn check_quota(&self, handle: FactoryHandle, more: &Amounts) -> Result<(), Refusal> {
         let mut at = Some(handle);
         while let Some(factory) = at.and_then(|handle| self.factories.get(handle)) {
             if let Some(excess) = factory.used.exceeds(more, &factory.quota) {
-                return Err(if at == Some(handle) {
-                    Refusal::new(RefusalCode::Quota, excess)
-                } else {
-                    Refusal::new(RefusalCode::Quota, excess.kind)
-                });
+                let whose = if at == Some(handle) { Whose::Own } else { Whose::Above };
+                return Err(exceeded(&excess, whose));
             }
             at = factory.parent;
         }

@@ -7,12 +7,13 @@ use super::jobs::Job;
 use super::parked::{LogWait, Parked, Waits};
 use super::{ContainerHandle, FactoryHandle, LOG_FRAME, Manager, Object};
 use crate::log::Ended;
-use crate::stream::Stream;
+use crate::stream::{Event, Stream};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use bailiwick_kernel_glue::{KernelGlue, Port};
 use bailiwick_protocol::error::RefusalCode;
 use bailiwick_protocol::id::{Badge, ContainerId};
-use bailiwick_protocol::message::{EventKind, EventRow, Reply};
+use bailiwick_protocol::message::{EventKind, Reply};
 use core::fmt;
 
 /// What is told of one container, or of all below one factory, and who waits for it.
@@ -71,7 +72,7 @@ impl Manager {
     ) {
         let Some(record) = self.containers.get_mut(handle) else { return };
         let (factory, id) = (record.factory, record.name.clone());
-        record.watch.stream.push(EventRow { at: glue.now(), id: id.clone(), kind });
+        record.watch.stream.push(Event { at: glue.now(), id: id.clone(), kind });
         self.begin(glue, port, Job::Tell(Object::Container(handle), News::Events));
         self.tell_factories(glue, port, factory, &id, kind);
     }
@@ -82,7 +83,7 @@ impl Manager {
         glue: &mut G,
         port: &mut P,
         factory: FactoryHandle,
-        id: &ContainerId,
+        id: &Arc<ContainerId>,
         kind: EventKind,
     ) {
         let at = glue.now();
@@ -91,7 +92,7 @@ impl Manager {
             && let Some(factory) = self.factories.get_mut(handle)
         {
             next = factory.parent;
-            factory.watch.stream.push(EventRow { at, id: id.clone(), kind });
+            factory.watch.stream.push(Event { at, id: id.clone(), kind });
             self.begin(glue, port, Job::Tell(Object::Factory(handle), News::Events));
         }
     }

@@ -87,7 +87,7 @@ fn tell_refused<G: KernelGlue, P: Port>(
     if let (Ok(id), Object::Factory(factory), ErrorReply::Refusal(refusal)) =
         (ContainerId::new(create.id), call.object(), error)
     {
-        manager.tell_factories(glue, port, factory, &id, EventKind::Refused(refusal.code));
+        manager.tell_factories(glue, port, factory, &Arc::new(id), EventKind::Refused(refusal.code));
     }
 }
 
@@ -190,6 +190,7 @@ fn enter(
     now: Nanos,
 ) -> Result<(ContainerHandle, Badge), ErrorReply> {
     let Made { id, factory, config, policy, resources, cost } = made;
+    let id = Arc::new(id);
     let record = Record {
         oci: OciContainer::new(id.clone(), create.bundle.to_string(), config).at(now),
         name: id.clone(),

@@ -19,7 +19,7 @@ pub(super) fn run<'m, G: KernelGlue, P: Port>(
     for (id, handle) in rows {
         let Some(record) = containers.get(*handle) else { continue };
         let row = ListRow {
-            id: id.clone(),
+            id: (**id).clone(),
             status: record.oci.state().status(),
             pid: record.visible_pid(),
             exit: record.oci.exit(),
