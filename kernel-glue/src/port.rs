@@ -30,6 +30,13 @@ pub trait Port {
     /// Sends the one reply to a call. With `mint`, a new capability with that badge travels beside it. `write` puts the
     /// frame where this transport sends it from, so that nobody has to copy it there; it is called once at most.
     fn reply(&mut self, token: ReplyToken, mint: Option<Badge>, write: impl FnOnce(&mut FrameBuffer));
+    /// Lends room for the one reply to a call, where no capability travels beside it: what is in it when this transport is
+    /// used the next time is sent. None, and nothing is done, if this call's reply is not to be given so: then
+    /// [`Port::reply`] is there for it.
+    fn lend(&mut self, token: ReplyToken) -> Option<&mut FrameBuffer> {
+        let _ = token;
+        None
+    }
     /// Makes every capability with this badge dead, wherever it is, queued calls on it included.
     fn revoke(&mut self, badge: Badge);
 }

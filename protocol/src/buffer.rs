@@ -61,13 +61,27 @@ impl FrameBuffer {
         head: [u8; HEADER],
         write: impl FnOnce(&mut [u8; SMALL_FRAME]) -> Result<usize, E>,
     ) -> Result<(), E> {
+        if let Some(block) = self.begin_small(head) {
+            let len = write(block)?;
+            self.end_small(len);
+        }
+        Ok(())
+    }
+
+    /// Makes the frame `head`, and lends its first [`SMALL_FRAME`] bytes, zero behind `head`, for more to be written there:
+    /// [`FrameBuffer::end_small`] tells how long it has become. It is in two halves for who has to have it compiled in.
+    #[inline(always)]
+    pub(crate) fn begin_small(&mut self, head: [u8; HEADER]) -> Option<&mut [u8; SMALL_FRAME]> {
         let mut block = [0; SMALL_FRAME];
         block[..HEADER].copy_from_slice(&head);
         self.set_small(block, HEADER);
-        if let Some(block) = self.bytes.first_chunk_mut() {
-            self.len = write(block)?.min(SMALL_FRAME);
-        }
-        Ok(())
+        self.bytes.first_chunk_mut()
+    }
+
+    /// Tells how long the frame is that was begun.
+    #[inline(always)]
+    pub(crate) fn end_small(&mut self, len: usize) {
+        self.len = len.min(SMALL_FRAME);
     }
 
     /// Makes the frame what `write` adds to nothing.

@@ -244,6 +244,15 @@ impl Port for EndpointPort {
         }
     }
 
+    #[inline(always)]
+    fn lend(&mut self, token: ReplyToken) -> Option<&mut FrameBuffer> {
+        if self.current != Current::Open(token) {
+            return None;
+        }
+        self.current = Current::Answered;
+        Some(&mut self.answer)
+    }
+
     fn revoke(&mut self, badge: Badge) {
         sys::revoke_badge(self.endpoint, badge.0);
     }

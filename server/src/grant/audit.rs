@@ -63,6 +63,10 @@ impl<O: Copy> Grants<O> {
     }
 
     fn audit_grant(&self, badge: Badge, grant: &Grant<O>) -> Result<(), String> {
+        let known = self.known(grant);
+        fits(!known || self.attached(badge) == Some(None), || {
+            format!("{badge:?}: is not what is remembered of it")
+        })?;
         let members = grant.family.iter().count();
         fits(members == grant.family.len() as usize, || format!("{badge:?}: miscounts its family"))?;
         for child in grant.family.iter() {

@@ -57,11 +57,17 @@ impl<O: Copy> Grants<O> {
     pub(crate) fn steady(&mut self, badge: Badge) -> Option<Resolved<O>> {
         // A time above would be one here: a derived grant takes the earlier of both.
         let grant = self.get(badge).filter(|grant| grant.hold == Hold::Held && grant.expires.is_none())?;
-        let Grant { object, rights, depth, known, .. } = *grant;
-        if known.0 != self.cuts.0 {
+        let Grant { object, rights, depth, .. } = *grant;
+        if !self.known(grant) {
             self.walk(badge)?;
         }
         Some(Resolved { object, rights, depth, expires: None, uses: None })
+    }
+
+    /// Whether a walk from this grant has found it attached, and would again.
+    #[inline(always)]
+    pub(super) const fn known(&self, grant: &Grant<O>) -> bool {
+        grant.known.0 == self.cuts.0
     }
 
     /// Looks whether a grant is attached and counts no calls, and remembers if it is so.

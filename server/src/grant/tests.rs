@@ -330,8 +330,58 @@ fn random_histories_agree_with_a_naive_list() {
             }
         }
         assert_eq!(tree.grants.len(), naive.len());
+        // One is remembered now and then, so that there is something to be wrong.
+        if let Some((badge, ..)) = naive.get(random(naive.len().max(1))) {
+            assert_eq!(tree.grants.steady(*badge), tree.grants.resolve(*badge, || NOW).ok());
+        }
     }
     for (badge, _, rights, ..) in naive.iter().filter(|row| row.4) {
         assert_eq!(tree.grants.resolve(*badge, || NOW).unwrap().rights, *rights);
     }
+}
+
+/// What was found once to be attached is found to be so no more, however it ended.
+#[test]
+fn what_is_remembered_ends_with_everything_that_ends_a_grant() {
+    let ends: [(&str, fn(&mut Tree, [Badge; 3])); 6] = [
+        ("a cut of its own", |tree, [_, _, leaf]| drop(tree.grants.cut(leaf))),
+        ("a cut above", |tree, [_, middle, _]| drop(tree.grants.cut(middle))),
+        ("a cut below the root", |tree, [root, ..]| drop(tree.grants.cut_below(root))),
+        ("giving it up", |tree, [_, _, leaf]| tree.give_up(leaf)),
+        ("its record's end", |tree, [_, _, leaf]| drop(tree.grants.free(leaf, &mut tree.peers))),
+        ("the end of a record above", |tree, [_, middle, _]| drop(tree.grants.free(middle, &mut tree.peers))),
+    ];
+    for (how, end) in ends {
+        let mut tree = Tree::default();
+        let root = tree.root(Rights::all());
+        let middle = tree.derive(root, Rights::all());
+        let leaf = tree.derive(middle, Rights::INSPECT);
+        for _ in 0..2 {
+            assert_eq!(tree.grants.steady(leaf), tree.grants.resolve(leaf, || NOW).ok(), "{how}");
+        }
+        assert!(tree.grants.known(tree.grants.get(leaf).unwrap()));
+        end(&mut tree, [root, middle, leaf]);
+        assert_eq!(tree.grants.steady(leaf), None, "{how}");
+        assert!(!tree.live(leaf), "{how}");
+        // Another one in its place begins with nothing remembered.
+        let other = tree.root(Rights::DELETE);
+        assert!(!tree.grants.known(tree.grants.get(other).unwrap()), "{how}");
+    }
+}
+
+#[test]
+fn nothing_is_remembered_of_what_ends_by_itself_or_counts_calls() {
+    let mut tree = Tree::default();
+    let root = tree.root(Rights::all());
+    let own = Terms { uses: Some(2), ..Terms::from(Rights::all()) };
+    let timed = Terms { expires: Some(Nanos(5)), ..Terms::from(Rights::all()) };
+    for terms in [own, timed] {
+        let above = tree.derive(root, terms);
+        let below = tree.derive(above, Rights::all());
+        for badge in [above, below, above, below] {
+            assert_eq!(tree.grants.steady(badge), None);
+            assert!(tree.live(badge) && !tree.grants.known(tree.grants.get(badge).unwrap()));
+        }
+    }
+    assert!(tree.grants.steady(root).is_some());
 }

@@ -73,7 +73,7 @@ impl Manager {
         terms: impl Into<Terms>,
     ) -> Result<Derived, Refusal> {
         let payer = self.payer(object).ok_or(RefusalCode::NotFound)?;
-        self.check_quota(payer, &CAPABILITY)?;
+        self.check_capability(payer)?;
         let Manager { grants, factories, containers, processes, .. } = self;
         let peers = peers(factories, containers, processes, object).ok_or(RefusalCode::NotFound)?;
         let derived = grants.derive(parent, object, terms.into(), peers)?;

@@ -163,12 +163,12 @@ impl Manager {
         delivery: Delivery<'_, G::Directory>,
     ) {
         if self.look(port, &delivery).is_none() {
-            self.deliver_any(glue, port, delivery);
+            self.deliver_in_full(glue, port, delivery);
         }
     }
 
-    /// The same, whatever it is.
-    fn deliver_any<G: KernelGlue, P: Port>(
+    /// The same without the short way of calls that only look, which gives the same answers: to compare with.
+    pub fn deliver_in_full<G: KernelGlue, P: Port>(
         &mut self,
         glue: &mut G,
         port: &mut P,

@@ -4,7 +4,7 @@
 //! limits, so that all containers of a factory together cannot use more memory, CPU time or processes than its quota
 //! says, whatever they do.
 
-use super::{FactoryHandle, Limits, Manager, Record};
+use super::{Factory, FactoryHandle, Limits, Manager, Record};
 use crate::grant::GRANTS_MAX;
 use crate::log::LOG_MAX;
 use crate::stream::{self, Event};
@@ -149,11 +149,28 @@ impl Manager {
     ///
     /// # Errors
     /// `Quota`; with the numbers only if it is the caller's own quota.
-    #[inline]
     pub(crate) fn check_quota(&self, handle: FactoryHandle, more: &Amounts) -> Result<(), Refusal> {
+        self.check_each(handle, |factory| factory.used.exceeds(more, &factory.quota))
+    }
+
+    /// The same of one more capability.
+    ///
+    /// # Errors
+    /// As [`Manager::check_quota`].
+    pub(crate) fn check_capability(&self, handle: FactoryHandle) -> Result<(), Refusal> {
+        // A function of its own, in which nothing is compared but this.
+        self.check_each(handle, |factory| factory.used.exceeds(&CAPABILITY, &factory.quota))
+    }
+
+    #[inline(always)]
+    fn check_each(
+        &self,
+        handle: FactoryHandle,
+        exceeds: impl Fn(&Factory) -> Option<Excess>,
+    ) -> Result<(), Refusal> {
         let mut at = Some(handle);
         while let Some(factory) = at.and_then(|handle| self.factories.get(handle)) {
-            if let Some(excess) = factory.used.exceeds(more, &factory.quota) {
+            if let Some(excess) = exceeds(factory) {
                 let whose = if at == Some(handle) { Whose::Own } else { Whose::Above };
                 return Err(exceeded(&excess, whose));
             }

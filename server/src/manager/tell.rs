@@ -156,6 +156,9 @@ impl Manager {
         if let Some(watch) = self.watch(object) {
             calls.extend(watch.waits.take_of(badge).into_iter().map(|wait| wait.parked));
         }
+        if calls.is_empty() {
+            return;
+        }
         self.no_longer_waiting(object, calls.len());
         calls.into_iter().for_each(|call| call.refuse(port, RefusalCode::Revoked));
     }

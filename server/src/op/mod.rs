@@ -64,7 +64,7 @@ pub(crate) fn dispatch<'m, G: KernelGlue, P: Port>(
         Request::Revoke => revoke::run(world, call),
         Request::Drop => give_up::run(world, call),
         Request::Sync => sync::run(world, call),
-        Request::RevokeOne(one) => revoke::run_one(world, call, one),
+        Request::RevokeOne(ref one) => revoke::run_one(world, call, one),
         Request::Create(create) => create::run(world, call, create, directory),
         Request::List(page) => list::run(world, call, page),
         Request::Lookup(lookup) => lookup::run(world, call, lookup),

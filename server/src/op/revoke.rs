@@ -13,7 +13,7 @@ pub(super) fn run<'m, G: KernelGlue, P: Port>(world: World<'m, '_, G, P>, call: 
 pub(super) fn run_one<'m, G: KernelGlue, P: Port>(
     world: World<'m, '_, G, P>,
     call: Call,
-    one: RevokeOne,
+    one: &RevokeOne,
 ) -> Outcome<'m> {
     // The caller's own capability is not one that was derived from it.
     let path = one.path.as_slice();
