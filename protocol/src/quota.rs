@@ -30,7 +30,7 @@ macro_rules! kinds {
                 [$(($name, self.$field)),*].into_iter()
             }
             /// The first kind of which this with `more` would exceed `quota`. Kinds of which nothing more is asked never do.
-            #[inline]
+            #[inline(always)]
             pub fn exceeds(&self, more: &Amounts, quota: &Quota) -> Option<Excess> {
                 $(if more.$field > 0
                     && let Some(max) = quota.$field

@@ -49,7 +49,7 @@ fn requests() -> Vec<(Request<'static>, &'static str)> {
         (Request::Revoke, "03000102"),
         (Request::Drop, "04000102"),
         (Request::Sync, "05000102"),
-        (Request::RevokeOne(RevokeOne { path: path() }), "0600010202010000ac02"),
+        (Request::RevokeOne(RevokeOne { path: path() }), "060001020200000000010000002c01000000000000"),
         (
             Request::Create(Create { id: "web", bundle: "/b", stdio: Stdio::Console }),
             "1000010203776562022f6201",
@@ -207,7 +207,7 @@ fn replies() -> Vec<(Reply<'static>, &'static str)> {
         (Reply::Done, "00000102"),
         (Reply::Hello(hello), "000001020101802005"),
         (Reply::Description(description), "00000102 00 8008 01 01 0103 00000000000000 01ac02 00 01ac02 00"),
-        (Reply::Derive(DeriveReply { handle: GrantHandle(300) }), "00000102 00 ac02"),
+        (Reply::Derive(DeriveReply { handle: GrantHandle(300) }), "00000102 2c01000000000000"),
         (Reply::State(state), "00000102 2c01000000000000 04 05 03 0a 312e332e30 776562 2f62 00 010109 02"),
         (Reply::Annotation(AnnotationReply { key: "k", value: "v" }), "00000102016b0176"),
         (Reply::List(Box::leak(Box::new(list))), "00000102010377656202010700 0101"),

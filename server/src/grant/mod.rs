@@ -287,7 +287,10 @@ impl<O: Copy> Grants<O> {
     ) -> Result<Derived, Refusal> {
         let above = self.get(parent).ok_or(RefusalCode::NotFound)?;
         let rights = above.rights.restrict(terms.rights);
-        let expires = [above.expires, terms.expires].into_iter().flatten().min();
+        let expires = match (above.expires, terms.expires) {
+            (Some(above), Some(own)) => Some(above.min(own)),
+            (one, other) => one.or(other),
+        };
         let ends_first = expires.filter(|_| expires != above.expires);
         let depth = above.depth + 1;
         if depth > DEPTH_MAX {
