@@ -23,11 +23,11 @@ const MOST: &[(&str, u64)] = &[
     ("round trip of 120 words", 745),
     ("round trip of 9 words by another buffer", 2980),
     ("round trip with room for a capability", 262),
-    ("one capability in the call", 790),
-    ("derive", 465),
-    ("revoke of one child", 520),
+    ("one capability in the call", 600),
+    ("derive", 350),
+    ("revoke of one child", 400),
     ("send by no capability", 185),
-    ("round trip without a receiver waiting", 2680),
+    ("round trip without a receiver waiting", 2720),
     ("round trip between two groups", 440),
 ];
 

@@ -63,6 +63,11 @@ impl MessageInfo {
     pub const fn is_small(self) -> bool {
         self.0 & !(7 << 20) <= SMALL_MAX as u64
     }
+    /// Whether it goes in registers, but for one capability.
+    #[inline]
+    pub const fn is_small_with_one(self) -> bool {
+        MessageInfo(self.0 ^ 1 << 16).is_small()
+    }
     /// Whether it is an event rather than a message.
     pub const fn is_event(self) -> bool {
         self.0 & Self::EVENT != 0

@@ -27,11 +27,7 @@ impl<T> Arena<T> {
     pub(crate) fn len(&self) -> usize {
         self.slots.len() - self.free.len()
     }
-    /// Where the next object will be.
-    #[inline]
-    pub(crate) fn next_place(&self) -> u32 {
-        self.free.last().copied().unwrap_or(self.slots.len() as u32)
-    }
+    #[inline(always)]
     pub(crate) fn insert(&mut self, value: T) -> u32 {
         if let Some(at) = self.free.pop()
             && let Some(slot) = self.slots.get_mut(at as usize)
@@ -52,6 +48,14 @@ impl<T> Arena<T> {
         let value = self.slots.get_mut(at as usize)?.take()?;
         self.free.push(at);
         Some(value)
+    }
+    /// The same without giving the object back: not a large one is moved for a part of it.
+    #[inline(always)]
+    pub(crate) fn free(&mut self, at: u32) {
+        if let Some(slot) = self.slots.get_mut(at as usize).filter(|slot| slot.is_some()) {
+            *slot = None;
+            self.free.push(at);
+        }
     }
     /// All objects with their positions, lowest first.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &T)> {

@@ -24,7 +24,6 @@ use crate::sched::Scheduler;
 use crate::thread::{Channel, Context, Registers, State, THREADS_MAX, Thread, ThreadBody, ThreadId, Threads};
 use crate::vfs::{HEAP_RESERVE, Vfs};
 use alloc::vec::Vec;
-use bailiwick_abi::Call;
 use bailiwick_protocol::error::Errno;
 use bailiwick_protocol::message::{Exit, Nanos};
 
@@ -157,19 +156,6 @@ impl<H: Hw> Kernel<H> {
         }
     }
 
-    /// The current thread executed `syscall`: true if it is a native one whose call does nothing, and that is done. It
-    /// goes on then; nothing can have changed.
-    #[inline]
-    pub fn null_call(&mut self) -> bool {
-        let Some(thread) = self.sched.current().and_then(|id| self.threads.get_mut(id)) else { return false };
-        let r = &mut thread.context.registers;
-        if r.rax != Call::Null as u64 || !matches!(thread.body, ThreadBody::Native(_)) {
-            return false;
-        }
-        [r.rdi, r.rsi, r.rdx] = [0; 3];
-        true
-    }
-
     /// The current thread, a native one, executed `syscall` with the number of `Send`, which could not go the short way.
     pub fn send_long_way(&mut self) -> After {
         let Some(id) = self.sched.current() else { return After::Choose };
@@ -182,6 +168,7 @@ impl<H: Hw> Kernel<H> {
     }
 
     /// What follows a call of a native thread that is done.
+    #[inline]
     pub(crate) fn after_call_of(&self, id: ThreadId) -> After {
         if self.sched.current() == Some(id) && !self.reschedule { After::Same } else { After::Choose }
     }
@@ -352,6 +339,7 @@ impl<H: Hw> Kernel<H> {
     ///
     /// # Errors
     /// `ENOMEM` if its heap is nearly full.
+    #[inline]
     pub fn room(&self) -> Result<(), Errno> {
         if self.mem.hw.heap_free() < HEAP_RESERVE { Err(Errno::ENOMEM) } else { Ok(()) }
     }

@@ -301,9 +301,17 @@ extern "C" fn fast_send_other(handle: Handle, info: MessageInfo, running: &mut R
 #[inline(never)]
 extern "C" fn fast_send_long(handle: Handle, info: MessageInfo, running: &mut Running) -> Went {
     if info.capabilities() > 0 {
-        return send_any(handle, info, running);
+        return fast_send_capability(handle, info, running);
     }
     let switch = running.kernel.fast_send_long(handle, info);
+    running.go_on_with(switch)
+}
+#[inline(never)]
+extern "C" fn fast_send_capability(handle: Handle, info: MessageInfo, running: &mut Running) -> Went {
+    if !info.is_small_with_one() {
+        return send_any(handle, info, running);
+    }
+    let switch = running.kernel.fast_send_capability(handle, info);
     running.go_on_with(switch)
 }
 extern "C" fn send_across(handle: Handle, info: MessageInfo, running: &mut Running) -> Went {
@@ -335,9 +343,21 @@ extern "C" fn fast_reply_receive_other(handle: Handle, info: MessageInfo, runnin
 #[inline(never)]
 extern "C" fn fast_reply_receive_long(handle: Handle, info: MessageInfo, running: &mut Running) -> Went {
     if info.capabilities() > 0 {
-        return reply_receive_any(handle, info, running);
+        return fast_reply_receive_capability(handle, info, running);
     }
     let switch = running.kernel.fast_reply_receive_long(handle, info);
+    running.go_on_with(switch)
+}
+#[inline(never)]
+extern "C" fn fast_reply_receive_capability(
+    handle: Handle,
+    info: MessageInfo,
+    running: &mut Running,
+) -> Went {
+    if !info.is_small_with_one() {
+        return reply_receive_any(handle, info, running);
+    }
+    let switch = running.kernel.fast_reply_receive_capability(handle, info);
     running.go_on_with(switch)
 }
 extern "C" fn reply_receive_across(handle: Handle, info: MessageInfo, running: &mut Running) -> Went {
@@ -373,12 +393,47 @@ extern "C" fn reply_receive_long_way() -> Return {
 extern "C" fn system_call() -> Return {
     // SAFETY: called by the stub of system calls, once.
     let running = unsafe { running() };
-    if running.kernel.null_call() { Return::TO_SAME } else { other_call(running) }
+    let Some(number) = running.kernel.native_call() else { return other_call(running) };
+    if number == NULL {
+        running.kernel.null_call();
+        return Return::TO_SAME;
+    }
+    numbered_call(running, number)
 }
 
 /// Apart, so that a call that does nothing pays for no register that is used here.
 #[inline(never)]
-extern "C" fn other_call(running: &mut Running) -> Return {
+fn numbered_call(running: &mut Running, number: u64) -> Return {
+    match number {
+        DERIVE => derive_call(running),
+        DELETE => delete_call(running),
+        REVOKE => revoke_call(running),
+        _ => other_call(running),
+    }
+}
+
+const NULL: u64 = Call::Null as u64;
+const DERIVE: u64 = Call::Derive as u64;
+const DELETE: u64 = Call::Delete as u64;
+const REVOKE: u64 = Call::Revoke as u64;
+
+#[inline(never)]
+fn derive_call(running: &mut Running) -> Return {
+    let after = running.kernel.derive_call();
+    running.after(after)
+}
+#[inline(never)]
+fn delete_call(running: &mut Running) -> Return {
+    let after = running.kernel.delete_call();
+    running.after(after)
+}
+#[inline(never)]
+fn revoke_call(running: &mut Running) -> Return {
+    let after = running.kernel.revoke_call();
+    running.after(after)
+}
+#[inline(never)]
+fn other_call(running: &mut Running) -> Return {
     let after = running.kernel.syscall();
     running.after(after)
 }

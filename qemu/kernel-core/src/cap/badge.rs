@@ -160,13 +160,17 @@ impl Capabilities {
     }
     #[inline]
     pub(super) fn count_badge_in(&mut self, capability: Capability) {
-        if let Some((endpoint, badge)) = badge_of(capability) {
+        if let Some((endpoint, badge)) = badge_of(capability)
+            && !self.watched.is_empty()
+        {
             self.badge_made(endpoint, badge);
         }
     }
     #[inline]
     pub(super) fn count_badge_out(&mut self, capability: Capability) {
-        if let Some((endpoint, badge)) = badge_of(capability) {
+        if let Some((endpoint, badge)) = badge_of(capability)
+            && !self.watched.is_empty()
+        {
             self.badge_dropped(endpoint, badge);
         }
     }

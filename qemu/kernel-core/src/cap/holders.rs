@@ -51,7 +51,7 @@ impl Counts {
         self.endpoints.resize(count, Holders::default());
     }
     /// Those of an object that somebody holds, or has held.
-    #[inline]
+    #[inline(always)]
     pub(super) fn get_mut(&mut self, object: Object) -> Option<&mut Holders> {
         match object {
             Object::Endpoint(id) => self.endpoints.get_mut(id.0 as usize),
@@ -59,7 +59,7 @@ impl Counts {
         }
     }
     /// An object's holders, for which room is made: from then on they are found.
-    #[inline]
+    #[inline(always)]
     pub(super) fn make(&mut self, object: Object) -> Option<&mut Holders> {
         let Object::Endpoint(id) = object else { return Some(self.make_other(object)) };
         let at = id.0 as usize;

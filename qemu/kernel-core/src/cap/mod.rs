@@ -33,6 +33,7 @@ use crate::memory::GroupId;
 use crate::ns::ProcessId;
 use crate::vfs::FileId;
 use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec::Vec;
 use bailiwick_abi::{Kind, Rights};
 
 pub use badge::BADGES_MAX;
@@ -147,6 +148,8 @@ pub struct Capabilities {
     spaces: Pool<space::Space>,
     holders: Counts,
     gone: VecDeque<Gone>,
+    /// Endpoints of which a capability went, before what is on the other list: they are most of what goes.
+    lost: Vec<EndpointId>,
     /// Endpoints whose receiver wants to be told when a badge is held by nobody any more.
     watched: BTreeMap<EndpointId, badge::Watched>,
 }
@@ -162,6 +165,7 @@ impl Default for Capabilities {
             holders: Counts::default(),
             watched: BTreeMap::new(),
             gone: VecDeque::new(),
+            lost: Vec::new(),
         }
     }
 }
@@ -186,10 +190,27 @@ impl Capabilities {
     /// Whether something went and was not yet acted on.
     #[inline]
     pub(crate) fn has_gone(&self) -> bool {
-        !self.gone.is_empty()
+        !(self.lost.is_empty() && self.gone.is_empty())
+    }
+    /// The endpoint of which the next thing that went is a capability, if it is one.
+    #[inline]
+    pub(crate) fn gone_endpoint(&self) -> Option<EndpointId> {
+        self.lost.last().copied()
+    }
+    /// The same, taken from its list.
+    #[inline]
+    pub(crate) fn next_lost(&mut self) -> Option<EndpointId> {
+        let endpoint = self.lost.pop()?;
+        if let Some(holders) = self.holders.get_mut(Object::Endpoint(endpoint)) {
+            holders.loss = Loss::None;
+        }
+        Some(endpoint)
     }
     /// The next thing that went and was not yet acted on.
     pub(crate) fn next_gone(&mut self) -> Option<Gone> {
+        if let Some(endpoint) = self.next_lost() {
+            return Some(Gone::Capability(Object::Endpoint(endpoint)));
+        }
         let gone = self.gone.pop_front();
         if let Some(Gone::Capability(object)) = gone
             && let Some(holders) = self.holders.get_mut(object)
@@ -199,7 +220,7 @@ impl Capabilities {
         gone
     }
 
-    #[inline]
+    #[inline(always)]
     fn count_in(&mut self, capability: Capability) {
         // Whatever this capability's end will have to list has its place from now on: ends allocate nothing.
         let needed = (self.nodes.len() + 1) * GONE_EACH;
@@ -214,6 +235,7 @@ impl Capabilities {
     #[inline(never)]
     fn make_room_for_gone(&mut self, needed: usize) {
         self.gone.reserve(needed.saturating_sub(self.gone.len()));
+        self.lost.reserve(needed.saturating_sub(self.lost.len()));
     }
     #[inline]
     fn count_out(&mut self, capability: Capability) {
@@ -223,7 +245,10 @@ impl Capabilities {
         holders.all = holders.all.saturating_sub(1);
         let all = holders.all;
         if core::mem::replace(&mut holders.loss, Loss::Listed) == Loss::None {
-            self.gone.push_back(Gone::Capability(object));
+            match object {
+                Object::Endpoint(endpoint) => self.lost.push(endpoint),
+                other => self.gone.push_back(Gone::Capability(other)),
+            }
         }
         if capability.rights.contains(Rights::READ) {
             self.count_out_reader(object);

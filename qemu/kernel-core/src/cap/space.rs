@@ -92,7 +92,7 @@ impl Space {
     }
     /// A free slot above the well-known ones, taken off the list of free ones; none if there is none, or the space has
     /// ended.
-    #[inline]
+    #[inline(always)]
     fn take_free(&mut self) -> Option<u32> {
         if let Some(at) = self.free {
             if let Some(Slot { content: Content::Free(next), .. }) = self.slots.get(at as usize) {
@@ -101,6 +101,10 @@ impl Space {
             }
             return Some(at);
         }
+        self.make_slot()
+    }
+    #[inline(never)]
+    fn make_slot(&mut self) -> Option<u32> {
         let at = self.slots.len() as u32;
         if at == 0 || at >= SLOTS_MAX {
             return None;
@@ -227,6 +231,7 @@ impl Capabilities {
     ///
     /// # Errors
     /// `FULL`.
+    #[inline(never)]
     pub fn insert(&mut self, space: SpaceId, capability: Capability) -> Result<Handle, Error> {
         self.insert_below(space, capability, None)
     }
@@ -234,6 +239,7 @@ impl Capabilities {
     ///
     /// # Errors
     /// `FULL`.
+    #[inline(always)]
     pub(crate) fn insert_below(
         &mut self,
         space: SpaceId,
@@ -285,6 +291,7 @@ impl Capabilities {
     /// # Errors
     /// `BAD_HANDLE`; `DENIED` for a badge without `CREATE`; `WRONG_KIND` for a badge on what has one or is no endpoint,
     /// and for a reply, of which there is one; `FULL`, also of badges of a watched endpoint.
+    #[inline(always)]
     pub fn derive(
         &mut self,
         space: SpaceId,
@@ -318,6 +325,7 @@ impl Capabilities {
     ///
     /// # Errors
     /// `BAD_HANDLE`.
+    #[inline]
     pub fn delete(&mut self, space: SpaceId, handle: Handle) -> Result<(), Error> {
         let node = self.node(space, handle)?;
         self.drop_node(node);
@@ -327,6 +335,7 @@ impl Capabilities {
     ///
     /// # Errors
     /// `BAD_HANDLE`.
+    #[inline]
     pub fn revoke(&mut self, space: SpaceId, handle: Handle) -> Result<(), Error> {
         let node = self.node(space, handle)?;
         self.drop_below(node);

@@ -16,6 +16,7 @@ impl Capabilities {
     /// # Errors
     /// `BAD_HANDLE`: there is none, or one that is moved is named twice. `DENIED`: one lacks `GRANT`. `WRONG_KIND`: a
     /// copy of a reply. `FULL`: the receiver has not enough slots. Nothing was handed over then.
+    #[inline(never)]
     pub(crate) fn transfer(&mut self, from: SpaceId, to: SpaceId, wanted: &Wanted) -> Result<Passed, Error> {
         let nodes = self.check_transfer(from, wanted)?;
         if self.room(to) < wanted.len() || self.count() + wanted.len() > NODES_MAX {
@@ -31,16 +32,15 @@ impl Capabilities {
     ///
     /// # Errors
     /// As [`Capabilities::transfer`].
+    #[inline(never)]
     pub(crate) fn transfer_one(
         &mut self,
         from: SpaceId,
         to: SpaceId,
         word: CapabilityWord,
     ) -> Result<CapabilityWord, Error> {
+        // With one there is nothing before it that would have to be taken back if there is no room for it.
         let found = self.check(from, word)?;
-        if self.room(to) == 0 || self.count() >= NODES_MAX {
-            return Err(Error::FULL);
-        }
         self.give(to, word, found)
     }
 
@@ -62,7 +62,7 @@ impl Capabilities {
         }
         Ok(nodes)
     }
-    #[inline]
+    #[inline(always)]
     fn check(&self, from: SpaceId, word: CapabilityWord) -> Result<(NodeId, Capability), Error> {
         let node = self.node(from, word.handle())?;
         let capability = self.capability(node).ok_or(Error::BAD_HANDLE)?;
@@ -74,7 +74,7 @@ impl Capabilities {
         }
         Ok((node, capability))
     }
-    #[inline]
+    #[inline(always)]
     fn give(
         &mut self,
         to: SpaceId,

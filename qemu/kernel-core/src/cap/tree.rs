@@ -11,7 +11,15 @@ pub(super) struct Node {
     first_child: Option<NodeId>,
     previous: Option<NodeId>,
     next: Option<NodeId>,
-    place: Option<(SpaceId, u32)>,
+    place: (SpaceId, u32),
+}
+
+/// Where a node stands: below which one, and between which two.
+#[derive(Clone, Copy)]
+struct Siblings {
+    parent: Option<NodeId>,
+    previous: Option<NodeId>,
+    next: Option<NodeId>,
 }
 
 impl Node {
@@ -38,11 +46,11 @@ impl Capabilities {
         self.at(id).map(|node| node.capability)
     }
     pub(super) fn place(&self, id: NodeId) -> Option<(SpaceId, u32)> {
-        self.at(id)?.place
+        self.at(id).map(|node| node.place)
     }
     pub(super) fn set_place(&mut self, id: NodeId, space: SpaceId, slot: u32) {
         if let Some(node) = self.at_mut(id) {
-            node.place = Some((space, slot));
+            node.place = (space, slot);
         }
     }
     /// Takes rights away from a node.
@@ -57,7 +65,7 @@ impl Capabilities {
     }
 
     /// A new node, whose capability lies in this slot.
-    #[inline]
+    #[inline(always)]
     pub(super) fn new_node(
         &mut self,
         capability: Capability,
@@ -65,48 +73,55 @@ impl Capabilities {
         place: (SpaceId, u32),
     ) -> NodeId {
         self.count_in(capability);
-        let mut node =
-            Node { capability, parent, first_child: None, previous: None, next: None, place: Some(place) };
-        let id = NodeId(self.nodes.next_place());
+        let next = parent.and_then(|parent| self.first_child(parent));
+        let node = Node { capability, parent, first_child: None, previous: None, next, place };
+        let id = NodeId(self.nodes.insert(node));
         if let Some(above) = parent.and_then(|parent| self.at_mut(parent)) {
-            node.next = above.first_child.replace(id);
+            above.first_child = Some(id);
         }
-        if let Some(next) = node.next.and_then(|next| self.at_mut(next)) {
+        if let Some(next) = next.and_then(|next| self.at_mut(next)) {
             next.previous = Some(id);
         }
-        self.nodes.insert(node);
         id
     }
 
     /// Deletes one node. Its children become its parent's; those of a root become roots.
+    #[inline(never)]
     pub(super) fn drop_node(&mut self, id: NodeId) {
-        let Some(node) = self.nodes.remove(id.0) else { return };
-        let children = node.first_child.and_then(|first| self.hand_up(first, &node));
+        self.take_out(id);
+    }
+    #[inline(always)]
+    fn take_out(&mut self, id: NodeId) {
+        let Some(&Node { capability, parent, first_child, previous, next, place }) = self.at(id) else {
+            return;
+        };
+        self.nodes.free(id.0);
+        let siblings = Siblings { parent, previous, next };
+        let children = first_child.and_then(|first| self.hand_up(first, siblings));
         // Among siblings the children stand where the node stood.
-        let before = children.map_or(node.next, |(first, _)| Some(first));
-        let after = children.map_or(node.previous, |(_, last)| Some(last));
-        if let Some(previous) = node.previous {
+        let before = children.map_or(next, |(first, _)| Some(first));
+        let after = children.map_or(previous, |(_, last)| Some(last));
+        if let Some(previous) = previous {
             if let Some(previous) = self.at_mut(previous) {
                 previous.next = before;
             }
-        } else if let Some(parent) = node.parent.and_then(|parent| self.at_mut(parent)) {
+        } else if let Some(parent) = parent.and_then(|parent| self.at_mut(parent)) {
             parent.first_child = before;
         }
-        if let Some(next) = node.next.and_then(|next| self.at_mut(next)) {
+        if let Some(next) = next.and_then(|next| self.at_mut(next)) {
             next.previous = after;
         }
-        if let Some((space, slot)) = node.place
-            && let Some(space) = self.space_mut(space)
-        {
+        let (space, slot) = place;
+        if let Some(space) = self.space_mut(space) {
             space.empty(slot);
         }
-        self.count_out(node.capability);
+        self.count_out(capability);
     }
 
     /// The children of a node that is gone, of which this is the first, become its parent's: the first and the last of
     /// them. If it has no parent they become roots.
     #[inline(never)]
-    fn hand_up(&mut self, first: NodeId, node: &Node) -> Option<(NodeId, NodeId)> {
+    fn hand_up(&mut self, first: NodeId, node: Siblings) -> Option<(NodeId, NodeId)> {
         let mut last = first;
         let mut child = Some(first);
         while let Some(at) = child {
@@ -134,6 +149,7 @@ impl Capabilities {
         all.map(|(at, _)| NodeId(at)).collect()
     }
 
+    #[inline]
     fn first_child(&self, id: NodeId) -> Option<NodeId> {
         self.at(id)?.first_child
     }
@@ -150,7 +166,7 @@ impl Capabilities {
         let mut at = self.deepest(child);
         while at != top {
             let Some(&Node { next, parent, .. }) = self.at(at) else { return };
-            self.drop_node(at);
+            self.take_out(at);
             at = match (next, parent) {
                 (Some(next), _) => self.deepest(next),
                 (None, Some(parent)) => parent,

@@ -117,6 +117,13 @@ fn room_in_small(block: &ControlBlock, info: MessageInfo) -> Option<u32> {
     fits.then_some(room as u32)
 }
 
+/// The same for one of at most 64 bytes with one capability. Whether there is a buffer is asked where that is looked for.
+#[inline]
+fn room_beside_one(info: MessageInfo) -> Option<u32> {
+    let room = info.room();
+    (info.is_small_with_one() && room <= CAPABILITIES_MAX).then_some(room as u32)
+}
+
 /// Two parties, and what it takes to bring from the buffer of the one to that of the other what is not in registers.
 struct Buffers<'a, H: Hw> {
     mem: &'a mut Memory<H>,
@@ -150,18 +157,26 @@ impl Last for Bytes {
     }
 }
 
+/// All of the message is in registers, but for one capability. Can it be handed over?
+struct OneCapability;
+impl Last for OneCapability {
+    #[inline(always)]
+    fn go_over<H: Hw>(self, mut buffers: Buffers<'_, H>) -> Option<()> {
+        buffers.may_transfer(1)?;
+        buffers.transfer_one()
+    }
+}
+
 /// Any message. Are both buffers where they were, and can the capabilities be handed over?
 struct Anything(MessageInfo);
 impl Last for Anything {
     #[inline(always)]
     fn go_over<H: Hw>(self, mut buffers: Buffers<'_, H>) -> Option<()> {
         let bytes = if self.0.length() > SMALL_MAX { Some(buffers.bytes()?) } else { None };
-        match self.0.capabilities() {
-            0 => {}
-            count if count > buffers.to.room as usize || buffers.mem.hw.heap_free() < HEAP_RESERVE => {
-                return None;
-            }
-            count => buffers.transfer(count)?,
+        let count = self.0.capabilities();
+        if count > 0 {
+            buffers.may_transfer(count)?;
+            buffers.transfer(count)?;
         }
         if let Some((from, to)) = bytes {
             buffers.mem.hw.copy(from, to, self.0.length());
@@ -177,20 +192,31 @@ impl<H: Hw> Buffers<'_, H> {
         let now = self.mem.generation;
         Some((self.from.frame_of_bytes(now)?, self.to.frame_of_bytes(now)?))
     }
+    /// Whether the receiver offers room for so many capabilities, and the kernel has room for them.
+    #[inline(always)]
+    fn may_transfer(&self, count: usize) -> Option<()> {
+        (count <= self.to.room as usize && self.mem.hw.heap_free() >= HEAP_RESERVE).then_some(())
+    }
+    /// The frames of the capabilities' words.
+    #[inline(always)]
+    fn words(&self) -> Option<(Frame, Frame)> {
+        let now = self.mem.generation;
+        Some((self.from.frame_of_words(now)?, self.to.frame_of_words(now)?))
+    }
+    #[inline(always)]
+    fn transfer_one(&mut self) -> Option<()> {
+        let (from, to) = self.words()?;
+        let wanted = word_at(self.mem.bytes(from), 0);
+        let passed = self.caps.transfer_one(self.from.space, self.to.space, wanted).ok()?;
+        set_word(self.mem.bytes_mut(to), 0, passed);
+        Some(())
+    }
     #[inline(always)]
     fn transfer(&mut self, count: usize) -> Option<()> {
-        let now = self.mem.generation;
-        let (from, to) = (self.from.frame_of_words(now)?, self.to.frame_of_words(now)?);
-        let spaces = (self.from.space, self.to.space);
-        if count == 1 {
-            let wanted = word_at(self.mem.bytes(from), 0);
-            let passed = self.caps.transfer_one(spaces.0, spaces.1, wanted).ok()?;
-            set_word(self.mem.bytes_mut(to), 0, passed);
-            return Some(());
-        }
+        let (from, to) = self.words()?;
         let page = self.mem.bytes(from);
         let wanted: Wanted = (0..count).map(|at| word_at(page, at)).collect();
-        let passed = self.caps.transfer(spaces.0, spaces.1, &wanted).ok()?;
+        let passed = self.caps.transfer(self.from.space, self.to.space, &wanted).ok()?;
         let page = self.mem.bytes_mut(to);
         passed.iter().enumerate().for_each(|(at, word)| set_word(page, at, *word));
         Some(())
@@ -241,6 +267,16 @@ impl<H: Hw> Kernel<H> {
             return Err(Missed::Otherwise);
         }
         self.hand_to_receiver(handle, room, Groups::One, Bytes(info.length()))
+    }
+    /// The same with one capability and at most 64 bytes.
+    ///
+    /// # Errors
+    /// As [`Kernel::fast_send`].
+    #[inline(always)]
+    pub fn fast_send_capability(&mut self, handle: Handle, info: MessageInfo) -> Result<Switch, Missed> {
+        let room = room_beside_one(info).ok_or(Missed::Otherwise)?;
+        let switch = self.hand_to_receiver(handle, room, Groups::One, OneCapability);
+        self.after(switch)
     }
     /// As [`Kernel::fast_send_offering`], whatever groups the two are of, if every group of the machine lets its threads
     /// run.
@@ -297,6 +333,20 @@ impl<H: Hw> Kernel<H> {
         }
         self.hand_to_caller(handle, room, Groups::One, Bytes(info.length()))
     }
+    /// The same with one capability and at most 64 bytes.
+    ///
+    /// # Errors
+    /// As [`Kernel::fast_reply_receive`].
+    #[inline(always)]
+    pub fn fast_reply_receive_capability(
+        &mut self,
+        handle: Handle,
+        info: MessageInfo,
+    ) -> Result<Switch, Missed> {
+        let room = room_beside_one(info).ok_or(Missed::Otherwise)?;
+        let switch = self.hand_to_caller(handle, room, Groups::One, OneCapability);
+        self.after(switch)
+    }
     /// As [`Kernel::fast_reply_receive_offering`], whatever groups the two are of, if every group of the machine lets its
     /// threads run.
     ///
@@ -332,7 +382,7 @@ impl<H: Hw> Kernel<H> {
     #[inline(always)]
     fn after(&mut self, switch: Result<Switch, Missed>) -> Result<Switch, Missed> {
         if switch.is_ok() && self.caps.has_gone() {
-            self.sweep();
+            self.sweep_all();
         }
         switch
     }

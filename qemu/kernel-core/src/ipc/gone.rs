@@ -10,10 +10,15 @@ use crate::thread::ThreadId;
 use bailiwick_abi::Error;
 
 impl<H: Hw> Kernel<H> {
+    /// Whether neither a caller nor a receiver waits at an endpoint.
+    #[inline]
+    pub(crate) fn nobody_waits_at(&self, endpoint: EndpointId) -> bool {
+        let found = self.ipc.endpoints.get(endpoint.0);
+        found.is_none_or(|found| found.callers.is_empty() && found.receivers.is_empty())
+    }
     /// Capabilities to an endpoint went: who waits there by one of them does not any more.
     pub(crate) fn endpoint_lost(&mut self, endpoint: EndpointId) {
-        let found = self.ipc.endpoints.get(endpoint.0);
-        if found.is_none_or(|found| found.callers.is_empty() && found.receivers.is_empty()) {
+        if self.nobody_waits_at(endpoint) {
             return;
         }
         for side in [Side::Callers, Side::Receivers] {

@@ -128,20 +128,6 @@ impl<H: Hw> Call<'_, H> {
 
     // ---- capabilities --------------------------------------------------------------------------------------------
 
-    pub(super) fn derive(&mut self) -> Outcome {
-        self.k.room()?;
-        let rights = Rights(self.arg(1) as u8);
-        let handle = self.k.caps.derive(self.space, self.handle(0), rights, self.arg(2))?;
-        Ok([handle.0, 0, 0])
-    }
-    pub(super) fn delete(&mut self) -> Outcome {
-        self.k.caps.delete(self.space, self.handle(0))?;
-        Ok(NOTHING)
-    }
-    pub(super) fn revoke(&mut self) -> Outcome {
-        self.k.caps.revoke(self.space, self.handle(0))?;
-        Ok(NOTHING)
-    }
     pub(super) fn revoke_badge(&mut self) -> Outcome {
         self.k.caps.revoke_badge(self.space, self.handle(0), self.arg(1))?;
         Ok(NOTHING)

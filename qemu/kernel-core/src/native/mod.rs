@@ -15,6 +15,7 @@
 
 mod call;
 mod containers;
+mod direct;
 mod files;
 mod handles;
 pub(crate) mod host;

@@ -22,7 +22,20 @@ pub enum Sweeping {
 
 impl<H: Hw> Kernel<H> {
     /// Acts on everything that went since the last time.
+    #[inline]
     pub(crate) fn sweep(&mut self) {
+        // Nearly always that is one capability of an endpoint, where nobody waits.
+        if let Some(endpoint) = self.caps.gone_endpoint()
+            && self.nobody_waits_at(endpoint)
+        {
+            self.caps.next_lost();
+        }
+        if self.caps.has_gone() {
+            self.sweep_all();
+        }
+    }
+    #[inline(never)]
+    pub(crate) fn sweep_all(&mut self) {
         if core::mem::replace(&mut self.sweeping, Sweeping::UnderWay) == Sweeping::UnderWay {
             return;
         }

@@ -131,6 +131,21 @@ impl World {
         self.k.syscall();
         self.came(thread)
     }
+    /// The same by the function that the call has of its own, if it has one.
+    pub fn enter_directly(&mut self, thread: ThreadId, call: Call, args: [u64; 3]) -> Option<Came> {
+        self.run(thread);
+        let r = self.k.threads.get_mut(thread).unwrap().registers_mut();
+        (r.rax, [r.rdi, r.rsi, r.rdx], r.vector) = (call as u64, args, Registers::SYSCALL);
+        assert_eq!(self.k.native_call(), Some(call as u64));
+        match call {
+            Call::Null => self.k.null_call(),
+            Call::Derive => drop(self.k.derive_call()),
+            Call::Delete => drop(self.k.delete_call()),
+            Call::Revoke => drop(self.k.revoke_call()),
+            _ => return None,
+        }
+        Some(self.came(thread))
+    }
     /// Does for the current thread what the trap code does before anything else: a call that may go the short way
     /// does. False if it must go the long way.
     pub fn try_short(&mut self, call: Call, handle: u64, info: MessageInfo) -> bool {
@@ -141,10 +156,14 @@ impl World {
         let switch = match call {
             Call::Send if plain => self.k.fast_send(handle),
             Call::Send if info.is_small() => self.k.fast_send_offering(handle, info),
+            Call::Send if info.is_small_with_one() => self.k.fast_send_capability(handle, info),
             Call::Send if info.capabilities() > 0 => self.k.send_any(handle, info),
             Call::Send => self.k.fast_send_long(handle, info),
             Call::ReplyReceive if plain => self.k.fast_reply_receive(handle),
             Call::ReplyReceive if info.is_small() => self.k.fast_reply_receive_offering(handle, info),
+            Call::ReplyReceive if info.is_small_with_one() => {
+                self.k.fast_reply_receive_capability(handle, info)
+            }
             Call::ReplyReceive if info.capabilities() > 0 => self.k.reply_receive_any(handle, info),
             Call::ReplyReceive => self.k.fast_reply_receive_long(handle, info),
             _ => Err(Missed::Otherwise),
