@@ -52,11 +52,11 @@ fn in_the_end(mut desk: Desk) -> String {
 }
 
 /// Asks both ways; tells whether the short one was gone.
-fn same(desk: &Desk, badge: Badge, frame: &[u8], lends: bool) -> bool {
+fn same(desk: &Desk, badge: Badge, frame: &[u8], (lends, capabilities): (bool, usize)) -> bool {
     let ask = |full: bool| {
         let (mut desk, mut answer) = (desk.clone(), Answer { lends, ..Answer::default() });
         let delivery =
-            Delivery { badge, frame, directory: None::<Directory>, capabilities: 0, token: ReplyToken(7) };
+            Delivery { badge, frame, directory: None::<Directory>, capabilities, token: ReplyToken(7) };
         if full {
             desk.manager.deliver_in_full(&mut desk.glue, &mut answer, delivery);
         } else {
@@ -132,8 +132,9 @@ fn looks_are_answered_the_same_both_ways_whatever_has_happened() {
             desk.manager.audit().unwrap();
             for frame in [[1, 0, 3, 4], [32, 0, 3, 4]] {
                 let badge = badges[random.below(badges.len())];
-                short += usize::from(same(&desk, badge, &frame, true));
-                same(&desk, badge, &frame, false);
+                short += usize::from(same(&desk, badge, &frame, (true, 0)));
+                same(&desk, badge, &frame, (false, 0));
+                same(&desk, badge, &frame, (true, 1));
                 asked += 1;
                 // And as it goes on: what is remembered is of use later.
                 let sent = desk.send_bytes(badge, &frame, None, 0);
