@@ -22,8 +22,6 @@ const ROUNDS: usize = 6;
 pub enum Thing {
     /// The whole.
     World,
-    /// Somebody who holds capabilities.
-    Holder(u64),
     /// The record behind a badge.
     Grant(Badge),
     /// A factory.
@@ -43,7 +41,6 @@ impl Thing {
     fn name(self) -> u64 {
         let (kind, number) = match self {
             Thing::World => (1, 0),
-            Thing::Holder(number) => (2, number),
             Thing::Grant(badge) => (3, badge.0),
             Thing::Factory(number) => (4, number),
             Thing::Process(ProcessKey::First(key)) => (5, key.0),
@@ -69,11 +66,6 @@ impl Picture {
         self.names.clear();
         self.colours.clear();
         self.links.clear();
-    }
-
-    /// Whether anything was drawn of this.
-    pub fn has(&self, thing: Thing) -> bool {
-        self.names.contains(&thing.name())
     }
 
     fn place(&mut self, thing: Thing) -> usize {
@@ -109,13 +101,6 @@ impl Picture {
         self.colours.iter().fold(0, |sum, colour| sum.wrapping_add(mix(*colour, 0)))
     }
 
-    /// The colour of a thing, after [`Picture::fingerprint`]: the same for things that nothing tells apart.
-    pub fn colour(&self, thing: Thing) -> u64 {
-        let name = thing.name();
-        let place = self.names.iter().position(|known| *known == name);
-        place.and_then(|place| self.colours.get(place)).copied().unwrap_or(0)
-    }
-
     fn spread(&mut self) {
         let Picture { colours, links, next, .. } = self;
         next.clear();
@@ -136,6 +121,7 @@ impl Picture {
 }
 
 /// A number of what was said.
+#[inline(always)]
 pub fn digest(said: impl Hash) -> u64 {
     let mut mixer = Mixer(0);
     said.hash(&mut mixer);
@@ -143,6 +129,7 @@ pub fn digest(said: impl Hash) -> u64 {
 }
 
 /// Both halves of a product: quick, and every bit of both counts, but for the highest of the second.
+#[inline(always)]
 const fn mix(one: u64, other: u64) -> u64 {
     let factor = ((other << 1) ^ 0xbf58_476d_1ce4_e5b8) | 1;
     let product = (one ^ 0x9e37_79b9_7f4a_7c15) as u128 * factor as u128;
@@ -152,34 +139,41 @@ const fn mix(one: u64, other: u64) -> u64 {
 struct Mixer(u64);
 
 impl Mixer {
+    #[inline(always)]
     fn take(&mut self, number: u64) {
         self.0 = mix(self.0.rotate_left(23) ^ number, 0x94d0_49bb_1331_11eb);
     }
 }
 
 impl Hasher for Mixer {
+    #[inline]
     fn finish(&self) -> u64 {
         mix(self.0, 4)
     }
+    #[inline(always)]
     fn write(&mut self, bytes: &[u8]) {
-        for piece in bytes.chunks(8) {
-            let number = piece.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte));
-            self.take(number);
-        }
-        self.take(bytes.len() as u64);
+        let (pieces, rest) = bytes.as_chunks::<8>();
+        pieces.iter().for_each(|piece| self.take(u64::from_le_bytes(*piece)));
+        let rest = rest.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte));
+        self.take(rest ^ (bytes.len() as u64) << 56);
     }
+    #[inline(always)]
     fn write_u8(&mut self, number: u8) {
         self.take(number.into());
     }
+    #[inline(always)]
     fn write_u16(&mut self, number: u16) {
         self.take(number.into());
     }
+    #[inline(always)]
     fn write_u32(&mut self, number: u32) {
         self.take(number.into());
     }
+    #[inline(always)]
     fn write_u64(&mut self, number: u64) {
         self.take(number);
     }
+    #[inline(always)]
     fn write_usize(&mut self, number: usize) {
         self.take(number as u64);
     }
@@ -189,16 +183,16 @@ impl Hasher for Mixer {
 mod tests {
     use super::*;
 
-    /// Two holders of one factory's capabilities, by these names; one of them may ask for more.
-    fn drawn(holders: [u64; 2], badges: [u64; 3], factory: u64) -> Picture {
+    /// Two jobs that have to do with one factory's capabilities, by these names; one of them may ask for more.
+    fn drawn(jobs: [u64; 2], badges: [u64; 3], factory: u64) -> Picture {
         let mut picture = Picture::default();
         let [root, one, other] = badges.map(|badge| Thing::Grant(Badge(badge)));
         picture.link(one, root, "below");
         picture.link(other, root, "below");
         picture.mark(other, 7);
         picture.link(root, Thing::Factory(factory), "on");
-        picture.link(Thing::Holder(holders[0]), one, "holds");
-        picture.link(Thing::Holder(holders[1]), other, "holds");
+        picture.link(Thing::Job(jobs[0]), one, "about");
+        picture.link(Thing::Job(jobs[1]), other, "about");
         picture
     }
 
@@ -213,7 +207,7 @@ mod tests {
         let mut both = drawn([1, 1], [1, 2, 3], 1);
         assert_ne!(known, both.fingerprint());
         let mut other = drawn([1, 2], [1, 2, 3], 1);
-        other.link(Thing::Holder(1), Thing::Grant(Badge(1)), "holds");
+        other.link(Thing::Job(1), Thing::Grant(Badge(1)), "about");
         assert_ne!(known, print(other));
     }
 
@@ -233,15 +227,5 @@ mod tests {
         assert_eq!(rows([0, 10]), rows([10, 0]));
         assert_eq!(rows([0, 3]), rows([10, 13]));
         assert_ne!(rows([0, 3]), rows([0, 13]));
-    }
-
-    #[test]
-    fn things_that_nothing_tells_apart_have_one_colour() {
-        let mut picture = drawn([1, 2], [1, 2, 3], 1);
-        picture.link(Thing::Grant(Badge(4)), Thing::Grant(Badge(1)), "below");
-        picture.link(Thing::Holder(3), Thing::Grant(Badge(4)), "holds");
-        picture.fingerprint();
-        assert_eq!(picture.colour(Thing::Holder(1)), picture.colour(Thing::Holder(3)));
-        assert_ne!(picture.colour(Thing::Holder(1)), picture.colour(Thing::Holder(2)));
     }
 }

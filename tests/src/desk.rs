@@ -6,7 +6,7 @@
 use bailiwick_kernel_glue::model::{Directory, Model};
 use bailiwick_kernel_glue::{Delivery, KernelGlue, Port, ReplyToken};
 use bailiwick_protocol::error::ErrorReply;
-use bailiwick_protocol::frame::{FRAME_MAX, FrameBuffer, Tag, decode_reply, tag_of};
+use bailiwick_protocol::frame::{FrameBuffer, Tag, decode_reply, tag_of};
 use bailiwick_protocol::id::Badge;
 use bailiwick_protocol::message::{Request, Waiting};
 use bailiwick_protocol::quota::Quota;
@@ -141,9 +141,9 @@ impl Desk {
 
     /// Delivers a request, with a directory beside it or not.
     pub fn send(&mut self, badge: Badge, request: &Request<'_>, directory: Option<&Directory>) -> Sent {
-        let mut room = [0; FRAME_MAX];
+        let mut room = FrameBuffer::new();
         let tag = Tag((self.sent % 60_000) as u16 + 1);
-        let frame = request.encode(tag, &mut room).unwrap_or(&[]);
+        let frame = request.encode_in(tag, &mut room).unwrap_or(&[]);
         self.send_bytes(badge, frame, directory.cloned(), usize::from(directory.is_some()))
     }
 

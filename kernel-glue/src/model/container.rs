@@ -203,14 +203,14 @@ impl Model {
     }
 
     fn go_on_prepare(&mut self, key: ContainerKey, at: usize, hook: Option<Result<(), StepFault>>) -> Next {
-        let step = self.containers.get(&key).and_then(|c| c.plan.create.get(at).cloned());
-        let done = match (hook, step) {
+        let plan = self.containers.get(&key).map(|container| container.plan.clone());
+        let done = match (hook, plan.as_ref().and_then(|plan| plan.create.get(at))) {
             (Some(result), _) => result,
             (None, Some(Step::Hook(hook))) => {
-                let (after, result) = self.run_hook(&hook, at);
+                let (after, result) = self.run_hook(hook, at);
                 return Next::Hook { after, result, work: Work::Prepare(at) };
             }
-            (None, Some(step)) => self.carry_out(key, &step).map_err(|errno| fault(at, errno, &step)),
+            (None, Some(step)) => self.carry_out(key, step).map_err(|errno| fault(at, errno, step)),
             (None, None) => return Next::Ended(Ended::Prepared(self.finish_prepare(key))),
         };
         match done {

@@ -138,56 +138,52 @@ impl Directory {
         if path.contains('\0') {
             return Err(Errno::EINVAL);
         }
-        let mut at: Vec<String> = Vec::new();
-        let mut todo: Vec<String> = path.split('/').rev().map(ToString::to_string).collect();
+        let mut at = String::with_capacity(top.len() + path.len() + 1);
+        at.push_str(top);
+        let mut todo: Vec<&str> = path.split('/').rev().collect();
         let mut links = 0;
         while let Some(name) = todo.pop() {
-            match name.as_str() {
+            match name {
                 "" | "." => {}
-                ".." => {
-                    if at.pop().is_none() && above == Above::Refuse {
+                ".." if at.len() == top.len() => {
+                    if above == Above::Refuse {
                         return Err(Errno::EXDEV);
                     }
                 }
+                ".." => at.truncate(at.rfind('/').unwrap_or(0)),
                 _ => {
-                    if !matches!(self.node(&join(top, &at)), Some(Node::Directory)) {
-                        return Err(Errno::ENOTDIR);
+                    let directory = at.len();
+                    if !at.is_empty() {
+                        at.push('/');
                     }
-                    at.push(name);
-                    match self.node(&join(top, &at)) {
-                        None => return Err(Errno::ENOENT),
+                    at.push_str(name);
+                    match self.node(&at) {
+                        None => {
+                            at.truncate(directory);
+                            let inside = matches!(self.node(&at), Some(Node::Directory));
+                            return Err(if inside { Errno::ENOENT } else { Errno::ENOTDIR });
+                        }
                         Some(Node::Link(target)) => {
                             links += 1;
                             if links > LINKS_MAX {
                                 return Err(Errno::ELOOP);
                             }
-                            at.pop();
+                            at.truncate(directory);
                             if target.starts_with('/') {
                                 if above == Above::Refuse {
                                     return Err(Errno::EXDEV);
                                 }
-                                at.clear();
+                                at.truncate(top.len());
                             }
-                            todo.extend(target.split('/').rev().map(ToString::to_string));
+                            todo.extend(target.split('/').rev());
                         }
                         Some(_) => {}
                     }
                 }
             }
         }
-        Ok(join(top, &at))
+        Ok(at)
     }
-}
-
-fn join(top: &str, names: &[String]) -> String {
-    let mut path = top.to_string();
-    for name in names {
-        if !path.is_empty() {
-            path.push('/');
-        }
-        path.push_str(name);
-    }
-    path
 }
 
 #[cfg(test)]

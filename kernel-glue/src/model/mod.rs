@@ -43,6 +43,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use bailiwick_protocol::error::Errno;
 use bailiwick_protocol::message::Nanos;
+use shared::Shared;
 
 /// Bytes of output that are kept for each process; older ones are dropped and counted.
 pub const OUTPUT_MAX: usize = 64 * 1024;
@@ -102,11 +103,12 @@ struct Failure {
 pub struct Model {
     clock: Nanos,
     random: u64,
+    order: time::Order,
     pace: Pace,
     features: Features,
     host: Directory,
-    objects: objects::Objects,
-    containers: BTreeMap<ContainerKey, shared::Shared<container::Container>>,
+    objects: Shared<objects::Objects>,
+    containers: Shared<BTreeMap<ContainerKey, Shared<container::Container>>>,
     events: VecDeque<Event>,
     failure: Option<Failure>,
     steps: u64,
@@ -121,11 +123,12 @@ impl Model {
         Model {
             clock: Nanos(1_000_000_000),
             random: seed,
+            order: time::Order::Chance,
             pace: Pace::Prompt,
             features: FEATURES,
             host: host(),
-            objects: objects::Objects::default(),
-            containers: BTreeMap::new(),
+            objects: Shared::default(),
+            containers: Shared::default(),
             events: VecDeque::new(),
             failure: None,
             steps: 0,

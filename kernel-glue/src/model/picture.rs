@@ -27,7 +27,7 @@ impl Model {
             };
             picture.mark(thing, ("event", at, what));
         }
-        for (key, container) in &self.containers {
+        for (key, container) in self.containers.iter() {
             let limits = &container.resources;
             let job = container.job.as_ref().map(|job| (job.due.0.saturating_sub(self.clock.0), job.place()));
             let state = (container.gate as u8, container.motion as u8, container.pivot_known());

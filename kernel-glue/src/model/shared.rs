@@ -4,7 +4,7 @@ use alloc::sync::Arc;
 use core::ops::{Deref, DerefMut};
 
 /// A value that is copied when it is changed, and not before.
-#[derive(Clone, Debug)]
+#[derive(Clone, Default, Debug)]
 pub(super) struct Shared<T>(Arc<T>);
 
 impl<T> Shared<T> {

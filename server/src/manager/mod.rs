@@ -35,6 +35,7 @@ use crate::op;
 use crate::plan::KnownPlans;
 use crate::policy::Policy;
 use crate::table::{Handle, Table};
+use alloc::boxed::Box;
 use alloc::string::String;
 use bailiwick_kernel_glue::{Delivery, KernelGlue, Port, ReplyToken};
 use bailiwick_protocol::error::{Detail, ErrorReply, FrameError, Refusal, RefusalCode};
@@ -91,9 +92,22 @@ pub struct Manager {
 #[derive(Default)]
 pub(crate) struct Scratch {
     pub(crate) text: String,
+    /// Made when one is asked for first: they are ten times as large as the rest of the manager.
+    pages: Option<Box<Pages>>,
+}
+
+/// Pages of answers.
+#[derive(Default)]
+pub(crate) struct Pages {
     pub(crate) list: ListPage,
     pub(crate) processes: ProcessPage,
     pub(crate) events: EventPage,
+}
+
+impl Scratch {
+    pub(crate) fn pages(&mut self) -> &mut Pages {
+        self.pages.get_or_insert_default()
+    }
 }
 
 // What is left in it means nothing, in a copy either.

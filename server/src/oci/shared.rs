@@ -13,8 +13,8 @@ const TEXT_MAX: usize = 16 << 10;
 /// A few configurations by their whole text: equal bytes mean the same, and nothing else does.
 #[derive(Clone, Default)]
 pub(crate) struct Configs {
-    /// The one used last stands last.
-    kept: Vec<(Vec<u8>, Arc<ValidConfig>)>,
+    /// The one used last stands last. Copies of a server share the texts.
+    kept: Vec<(Arc<[u8]>, Arc<ValidConfig>)>,
 }
 
 impl fmt::Debug for Configs {
@@ -34,7 +34,7 @@ impl Configs {
         text: Vec<u8>,
         parse: impl FnOnce(&[u8]) -> Result<ValidConfig, E>,
     ) -> Result<Arc<ValidConfig>, E> {
-        if let Some(at) = self.kept.iter().rposition(|(kept, _)| *kept == text) {
+        if let Some(at) = self.kept.iter().rposition(|(kept, _)| **kept == *text) {
             // It moves by at most seven places, and by none if it was used last.
             self.kept.get_mut(at..).unwrap_or_default().rotate_left(1);
             return self
@@ -47,7 +47,7 @@ impl Configs {
             if self.kept.len() == KEPT_MAX {
                 self.kept.remove(0);
             }
-            self.kept.push((text, config.clone()));
+            self.kept.push((text.into(), config.clone()));
         }
         Ok(config)
     }

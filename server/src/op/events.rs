@@ -24,7 +24,7 @@ pub(super) fn run<'m, G: KernelGlue, P: Port>(
     }
     let watch = manager.watch(object).ok_or(RefusalCode::NotFound)?;
     let read = watch.stream.read(cursor).ok_or_else(|| bad_value("cursor: past the end"))?;
-    let page = &mut manager.scratch.events;
+    let page = &mut manager.scratch.pages().events;
     *page = read;
     Ok(Answer::Reply(Reply::Events(page)))
 }

@@ -13,7 +13,7 @@ pub(super) fn run<'m, G: KernelGlue, P: Port>(
     let (handle, _) = world.manager.factory(&call)?;
     let Manager { factories, containers, scratch, .. } = world.manager;
     let factory = factories.get(handle).ok_or(RefusalCode::NotFound)?;
-    let list = &mut scratch.list;
+    let list = &mut scratch.pages().list;
     list.rows.clear();
     let rows = factory.ids.iter().skip(page.from as usize).take(PAGE_ROWS);
     for (id, handle) in rows {

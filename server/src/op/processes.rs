@@ -13,7 +13,7 @@ pub(super) fn run<'m, G: KernelGlue, P: Port>(
     let (handle, record) = world.manager.container(&call)?;
     idle(record)?;
     let processes = world.glue.processes(kernel_key(handle), page.from);
-    let page = &mut world.manager.scratch.processes;
+    let page = &mut world.manager.scratch.pages().processes;
     *page = processes.map_err(|errno| fault(errno, "processes"))?;
     Ok(Answer::Reply(Reply::Processes(page)))
 }

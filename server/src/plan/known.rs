@@ -14,7 +14,6 @@ use core::fmt;
 const KEPT_MAX: usize = 8;
 
 /// What a plan follows from, and what is the same in every plan that follows from it.
-#[derive(Clone)]
 struct Known {
     config: Arc<ValidConfig>,
     policy: Arc<Policy>,
@@ -26,8 +25,8 @@ struct Known {
 /// A few plans.
 #[derive(Clone, Default)]
 pub(crate) struct KnownPlans {
-    /// The one used last stands last.
-    kept: Vec<Known>,
+    /// The one used last stands last. Copies of a server share them.
+    kept: Vec<Arc<Known>>,
 }
 
 impl fmt::Debug for KnownPlans {
@@ -49,7 +48,7 @@ impl KnownPlans {
         policy: &Arc<Policy>,
         request: &Request<'_>,
     ) -> Result<Plan, Refusal> {
-        let is_it = |known: &Known| {
+        let is_it = |known: &Arc<Known>| {
             Arc::ptr_eq(&known.config, config)
                 && Arc::ptr_eq(&known.policy, policy)
                 && known.stdio == request.stdio
@@ -81,7 +80,7 @@ impl KnownPlans {
                 self.kept.remove(0);
             }
             let (config, policy, features) = (config.clone(), policy.clone(), *features);
-            self.kept.push(Known { config, policy, features, stdio, plan: plan.clone() });
+            self.kept.push(Arc::new(Known { config, policy, features, stdio, plan: plan.clone() }));
         }
         Ok(plan)
     }

@@ -10,24 +10,10 @@ use serde_json::json;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Act {
-    Call {
-        client: u8,
-        hold: u8,
-        what: What,
-    },
-    /// To another client.
-    Hand {
-        client: u8,
-        hold: u8,
-        to: u8,
-    },
-    Close {
-        client: u8,
-        hold: u8,
-    },
-    Die {
-        client: u8,
-    },
+    /// On the capability with this position among those that are held.
+    Call { hold: u8, what: What },
+    /// Nobody holds it any more.
+    Close { hold: u8 },
     /// A piece of the work that is left over or, if there is none, the next kernel event.
     Event,
     /// A second passes.
@@ -64,18 +50,26 @@ pub(super) enum What {
     Logs,
     Attach,
     Events,
-    Delete(DeleteMode),
+    Delete(u8),
     State,
 }
 
-/// An act, and which of the kernel steps it takes fails (0 is none).
-pub(super) type Move = (Act, u8);
+/// An act, and how the kernel goes about it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Move {
+    pub(super) act: Act,
+    /// Which of the kernel steps it takes fails; 0 is none.
+    pub(super) fail: u8,
+    /// Which of the possible orders things happen in that are due at once.
+    pub(super) order: u8,
+}
 
 pub(super) const IDS: [&str; 2] = ["a", "b"];
 /// What everything is stored under.
 const STORED: &str = "s";
 /// The second fits the root factory, and no other.
 const UPDATES: [&str; 2] = [r#"{"pids":{"limit":6}}"#, r#"{"pids":{"limit":9}}"#];
+const DELETES: [DeleteMode; 3] = [DeleteMode::Force, DeleteMode::Stopped, DeleteMode::Again(1)];
 /// Everything but hooks.
 const NO_HOOKS: &str = "join-namespace *\nhost-namespace *\nuid 0-4294967295\ngid 0-4294967295\n\
     host-uid 0-4294967295\nhost-gid 0-4294967295\ncapability *\ndevice * *:*\nfile-system rw *\nbind rw /\n\
@@ -133,8 +127,7 @@ pub(super) fn calls(kind: ObjectKind, children: u8, named: &[u8], ids: &[u8], co
         ObjectKind::Container => {
             calls.extend([What::Start, What::Kill, What::Pause, What::Resume, What::Exec, What::Take]);
             calls.extend([What::Update(0), What::Update(1)]);
-            let modes = [DeleteMode::Force, DeleteMode::Stopped, DeleteMode::Again(1)];
-            calls.extend(modes.map(What::Delete));
+            calls.extend((0..DELETES.len() as u8).map(What::Delete));
             calls.extend([What::Wait, What::Logs, What::Attach, What::Events]);
             calls.extend([What::Input(InputEnd::Open), What::Input(InputEnd::Close)]);
             calls.extend(counted.then_some(What::State));
@@ -195,7 +188,7 @@ impl What {
             What::Logs => Request::Logs(Logs { cursor: 0, waiting: Waiting::Yes }),
             What::Attach => Request::Attach(Attach { cursor: None, waiting: Waiting::Yes }),
             What::Events => Request::Events(Events { cursor: None, waiting: Waiting::Yes }),
-            What::Delete(mode) => Request::Delete(Delete { mode }),
+            What::Delete(mode) => Request::Delete(Delete { mode: DELETES[usize::from(mode)] }),
             What::State => Request::State,
         }
     }

@@ -1,11 +1,13 @@
-//! Breadth first, by two threads.
+//! Breadth first, by as many threads as there are processors.
 
 use super::alphabet::{Act, Move, What, bundles};
-use super::world::{CLIENTS, Clients, World};
+use super::world::{Start, World};
 use bailiwick_kernel_glue::model::Directory;
 use bailiwick_kernel_glue::picture::Picture;
 use std::collections::HashSet;
 use std::hash::{BuildHasherDefault, Hasher};
+use std::num::NonZero;
+use std::panic::resume_unwind;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread;
@@ -15,21 +17,11 @@ use std::time::Instant;
 const WIND_UP_EVERY: u64 = 64;
 /// In one of so many everything that only reads or is refused is tried.
 const REST_EVERY: u64 = 32;
-/// Of a creation, which takes many kernel steps and undoes them all if one fails, some fail: the first two, the last, and
-/// one between, as it comes. In one of so many states all of them do, and must lead where those lead.
-const SOME: usize = 4;
-const ALL_EVERY: u64 = 8;
+/// In one of so many each kernel step of a creation fails.
+const ALL_EVERY: u64 = 32;
 /// States that a thread takes at once: most have the same one before them.
 const PIECE: usize = 64;
 const SHELVES: usize = 64;
-
-/// How the world begins, and what counts as another state.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Start {
-    /// Steps of left-over work that the server does at once.
-    pub(super) steps: u32,
-    pub(super) clients: Clients,
-}
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bounds {
@@ -40,9 +32,7 @@ pub(super) struct Bounds {
 #[derive(Clone, Copy, Default, Debug)]
 pub(super) struct Found {
     pub(super) states: usize,
-    /// How many there would be if it mattered which client is which.
-    pub(super) numbered: u64,
-    transitions: u64,
+    pub(super) transitions: u64,
 }
 
 /// A fingerprint is as good as a hash.
@@ -75,7 +65,7 @@ impl Shelves {
     }
 }
 
-/// One state that was reached: from which one, and how. The first ones are reached from themselves.
+/// One state that was reached: from which one, and how. The first one is reached from itself.
 #[derive(Clone, Copy)]
 struct Node {
     before: u32,
@@ -88,7 +78,6 @@ struct Search {
     bundles: [Directory; 2],
     shelves: Shelves,
     states: AtomicUsize,
-    numbered: AtomicU64,
     transitions: AtomicU64,
 }
 
@@ -121,7 +110,7 @@ impl Way {
         self.worlds.truncate(known);
         for node in &way[known..] {
             let world = match self.worlds.last() {
-                None => search.first(*node as usize),
+                None => search.first(),
                 Some(before) => {
                     let mut world = before.clone();
                     world.apply(nodes[*node as usize].step, &search.bundles).unwrap();
@@ -139,18 +128,17 @@ impl Way {
 }
 
 impl Search {
-    fn first(&self, client: usize) -> World {
-        World::new(client, self.start.steps, &self.bundles)
+    fn first(&self) -> World {
+        World::new(self.start, &self.bundles)
     }
 
     /// Counts a state if it was not seen before, and looks it over. Gives its fingerprint.
     fn enter(&self, world: &World, picture: &mut Picture) -> (u64, Seen) {
-        let (fingerprint, places) = world.fingerprint(self.start.clients, picture);
+        let fingerprint = world.fingerprint(picture);
         if !self.shelves.insert(fingerprint) {
             return (fingerprint, Seen::Before);
         }
         self.states.fetch_add(1, Ordering::Relaxed);
-        self.numbered.fetch_add(places.into(), Ordering::Relaxed);
         if let Err(finding) = world.audit() {
             panic!("{finding}");
         }
@@ -167,36 +155,9 @@ impl Search {
     fn expand(&self, at: u32, way: &Way, nodes: &[Node], picture: &mut Picture, new: &mut Vec<Node>) {
         let world = &way.worlds[way.worlds.len() - 1];
         let moves = way.moves(nodes);
-        let mut follow = |step| {
-            let history = History(&moves, step);
-            let mut next = world.clone();
-            next.apply(step, &self.bundles)?;
-            self.transitions.fetch_add(1, Ordering::Relaxed);
-            let (fingerprint, seen) = self.enter(&next, picture);
-            if let Seen::Never = seen {
-                new.push(Node { before: at, step });
-            }
-            drop(history);
-            Some((fingerprint, (next.kernel_steps() - world.kernel_steps()) as u8))
-        };
-        for act in world.acts(self.start.clients) {
-            let Some((fingerprint, steps)) = follow((act, 0)) else { continue };
-            let creation = matches!(act, Act::Call { what: What::Create { .. }, .. });
-            if !creation || usize::from(steps) <= SOME {
-                for fail in 1..=steps {
-                    follow((act, fail));
-                }
-                continue;
-            }
-            let some = [1, 2, 3 + (fingerprint >> 16) as u8 % (steps - 3), steps];
-            let found = some.map(|fail| follow((act, fail)).map(|found| found.0));
-            if fingerprint.is_multiple_of(ALL_EVERY) {
-                for fail in (1..steps).filter(|fail| !some.contains(fail)) {
-                    let other = follow((act, fail)).map(|other| other.0);
-                    assert!(found.contains(&other), "step {fail} leads elsewhere than steps {some:?}");
-                }
-            }
-        }
+        let mut here = Here { search: self, world, at, moves, picture, new, transitions: 0 };
+        world.acts().into_iter().for_each(|act| here.follow(act));
+        self.transitions.fetch_add(here.transitions, Ordering::Relaxed);
     }
 
     /// The states that follow those from `from` on, and how many of those were looked at.
@@ -217,25 +178,90 @@ impl Search {
             }
             (new, done)
         };
+        let others = thread::available_parallelism().map_or(1, NonZero::get) - 1;
         thread::scope(|scope| {
-            let other = scope.spawn(work);
+            let others: Vec<_> = (0..others).map(|_| scope.spawn(work)).collect();
             let (mut new, mut done) = work();
-            match other.join() {
-                Ok((more, more_done)) => {
-                    new.extend(more);
-                    done += more_done;
-                }
-                Err(panic) => std::panic::resume_unwind(panic),
+            for other in others {
+                let (more, more_done) = other.join().unwrap_or_else(|panic| resume_unwind(panic));
+                new.extend(more);
+                done += more_done;
             }
             (new, done)
         })
     }
 }
 
+/// A state from which all others are sought that follow it.
+struct Here<'s> {
+    search: &'s Search,
+    world: &'s World,
+    at: u32,
+    moves: Vec<Move>,
+    picture: &'s mut Picture,
+    new: &'s mut Vec<Node>,
+    transitions: u64,
+}
+
+/// Where an act leads, in each order of things in which it is possible, and the most kernel steps it takes.
+type Ends = (Vec<u64>, u8);
+
+impl Here<'_> {
+    /// Does an act, as it is and with each kernel step failing.
+    ///
+    /// A creation takes many, and undoes them all if one fails. At the first it reads the bundle. Of the others the
+    /// server is told that one failed and not which, so one is tried, another one in each state. If something else is
+    /// to be done first, the first steps are its own; they are tried as well. In one of so many states all steps are,
+    /// and must lead where those lead.
+    fn follow(&mut self, act: Act) {
+        let (ends, steps) = self.ends(act, 0);
+        let creation = matches!(act, Act::Call { what: What::Create { .. }, .. });
+        if !creation || steps < 4 {
+            return (1..=steps).for_each(|fail| drop(self.ends(act, fail)));
+        }
+        let first = if self.world.is_quiet() { 1 } else { 3 };
+        let chosen = first + 1 + (ends[0] >> 16) as u8 % (steps - first);
+        let some: Vec<u8> = (1..=first).chain([chosen]).collect();
+        let found: Vec<u64> = some.iter().flat_map(|fail| self.ends(act, *fail).0).collect();
+        if ends[0].is_multiple_of(ALL_EVERY) {
+            for fail in (1..=steps).filter(|fail| !some.contains(fail)) {
+                let known = self.ends(act, fail).0.iter().all(|end| found.contains(end));
+                let Here { moves, .. } = self;
+                assert!(known, "after {moves:?}\n{act:?}: step {fail} leads elsewhere than {some:?}");
+            }
+        }
+    }
+
+    /// Does an act with this kernel step failing, in each order of the things that are due at once meanwhile.
+    fn ends(&mut self, act: Act, fail: u8) -> Ends {
+        let (mut ends, mut steps, mut orders, mut order) = (vec![], 0, 1, 0);
+        while order < orders {
+            let step = Move { act, fail, order };
+            let history = History(&self.moves, step);
+            let mut next = self.world.clone();
+            let done = next.apply(step, &self.search.bundles);
+            orders = orders.max(next.orders().try_into().unwrap());
+            if done.is_some() {
+                let (fingerprint, seen) = self.search.enter(&next, self.picture);
+                if let Seen::Never = seen {
+                    self.new.push(Node { before: self.at, step });
+                }
+                ends.push(fingerprint);
+                steps = steps.max((next.kernel_steps() - self.world.kernel_steps()).try_into().unwrap());
+                self.transitions += 1;
+            }
+            drop(history);
+            order += 1;
+        }
+        assert!(fail == 0 || !ends.is_empty(), "step {fail} was not met");
+        (ends, steps)
+    }
+}
+
 /// Does what a history says: one that a failure has printed.
 pub(super) fn follow(start: Start, moves: &[Move]) {
     let (bundles, mut picture) = (bundles(), Picture::default());
-    let mut world = World::new(0, start.steps, &bundles);
+    let mut world = World::new(start, &bundles);
     for (at, step) in moves.iter().enumerate() {
         let history = History(&moves[..at], *step);
         assert!(world.apply(*step, &bundles).is_some(), "it is not possible here");
@@ -254,16 +280,11 @@ pub(super) fn explore(start: Start, bounds: Bounds) -> Found {
         bundles: bundles(),
         shelves: Shelves((0..SHELVES).map(|_| Mutex::default()).collect()),
         states: AtomicUsize::new(0),
-        numbered: AtomicU64::new(0),
         transitions: AtomicU64::new(0),
     };
     let begun = Instant::now();
-    let firsts = if start.clients == Clients::Alike { 1 } else { CLIENTS };
-    let mut nodes: Vec<Node> =
-        (0..firsts).map(|client| Node { before: client as u32, step: (Act::Event, 0) }).collect();
-    for client in 0..firsts {
-        search.enter(&search.first(client), &mut Picture::default());
-    }
+    let mut nodes = vec![Node { before: 0, step: Move { act: Act::Event, fail: 0, order: 0 } }];
+    search.enter(&search.first(), &mut Picture::default());
     let mut from = 0;
     for depth in 1..=bounds.depth {
         let (new, done) = search.level(&nodes, from);
@@ -274,10 +295,10 @@ pub(super) fn explore(start: Start, bounds: Bounds) -> Found {
         let part =
             if done < before { format!(" ({done} of {before} states before it)") } else { String::new() };
         println!(
-            "{} steps at once, depth {depth}{part}: {} states, {} if clients had names, {} transitions, {} s",
+            "{} held, {} steps at once, depth {depth}{part}: {} states, {} transitions, {} s",
+            start.held,
             start.steps,
             found.states,
-            found.numbered,
             found.transitions,
             begun.elapsed().as_secs()
         );
@@ -292,7 +313,6 @@ impl Search {
     fn found(&self) -> Found {
         Found {
             states: self.states.load(Ordering::Relaxed),
-            numbered: self.numbered.load(Ordering::Relaxed),
             transitions: self.transitions.load(Ordering::Relaxed),
         }
     }
