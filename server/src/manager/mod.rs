@@ -92,7 +92,7 @@ pub struct Manager {
 #[derive(Default)]
 pub(crate) struct Scratch {
     pub(crate) text: String,
-    /// Made when one is asked for first: they are ten times as large as the rest of the manager.
+    /// Ten times as large as the rest of the manager. A copy makes its own when it needs them.
     pages: Option<Box<Pages>>,
 }
 
@@ -154,7 +154,7 @@ impl Manager {
             containers: Table::new(limits.containers),
             processes: Table::new(limits.processes),
             jobs: jobs::Jobs::new(STEPS),
-            scratch: Scratch::default(),
+            scratch: Scratch { text: String::new(), pages: Some(Box::default()) },
             configs: Configs::default(),
             plans: KnownPlans::default(),
         };
