@@ -81,6 +81,6 @@ const HISTORIES: &[(u32, &[Move])] = &[
 #[test]
 fn histories() {
     for (steps, moves) in HISTORIES {
-        follow(Start { steps: *steps, held: 9, ..SMALL }, moves);
+        follow(Start { steps: *steps, held: 9 }, moves);
     }
 }
