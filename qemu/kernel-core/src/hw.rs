@@ -84,17 +84,17 @@ pub trait Hw {
     fn unmap(&mut self, space: Space, page: Page) -> Option<Frame>;
     /// Removes the first `most` mappings of the pages of `start..end`, handing each frame to `each`. Returns how many
     /// there were. Both are addresses of pages.
-    fn unmap_range(&mut self, space: Space, range: (u64, u64), most: u32, each: &mut dyn FnMut(Frame))
-    -> u32;
-    /// Maps `frames`, where there is one, to the pages from `first` on, handing each to `each`. Pages that are mapped
-    /// already, and those whose inner tables are missing, stay as they are. Returns how many were mapped.
-    fn map_more(
+    fn unmap_range(&mut self, space: Space, range: (u64, u64), most: u32, each: impl FnMut(Frame)) -> u32;
+    /// Maps the `count` frames from `frame` on to as many pages from `page` on, handing each frame that was mapped to
+    /// `each`. Pages that are mapped already, and those whose inner tables are missing, stay as they are. Returns how many
+    /// were mapped.
+    fn map_run(
         &mut self,
         space: Space,
-        first: Page,
-        frames: &[Option<Frame>],
+        pages: (Page, u32),
+        frame: Frame,
         protection: Protection,
-        each: &mut dyn FnMut(Frame),
+        each: impl FnMut(Frame),
     ) -> u32;
     /// The frame `page` is mapped to and what ring 3 may do with it.
     fn translate(&self, space: Space, page: Page) -> Option<(Frame, Protection)>;

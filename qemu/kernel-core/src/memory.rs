@@ -63,6 +63,18 @@ impl Pool {
             self.free += 1;
         }
     }
+    /// A free frame with whatever it held last, held once, charged to `group`.
+    fn take(&mut self, groups: &mut (impl Charge + ?Sized), group: GroupId) -> Result<Frame, NoMemory> {
+        let number = self.first_free.ok_or(NoMemory::Machine)?;
+        groups.charge(group)?;
+        let slot = self.frames.get_mut(number as usize).ok_or(NoMemory::Machine)?;
+        if let State::Free(next) = *slot {
+            self.first_free = next;
+        }
+        *slot = State::Held { holders: 1, group };
+        self.free -= 1;
+        Ok(Frame(number))
+    }
     fn share(&mut self, frame: Frame) {
         if let Some(State::Held { holders, .. }) = self.frames.get_mut(frame.0 as usize) {
             *holders = holders.saturating_add(1);
@@ -117,17 +129,23 @@ impl<H: Hw> Memory<H> {
     /// # Errors
     /// [`NoMemory`]; nothing is charged then.
     pub fn alloc(&mut self, groups: &mut (impl Charge + ?Sized), group: GroupId) -> Result<Frame, NoMemory> {
-        let pool = &mut self.pool;
-        let number = pool.first_free.ok_or(NoMemory::Machine)?;
-        groups.charge(group)?;
-        let slot = pool.frames.get_mut(number as usize).ok_or(NoMemory::Machine)?;
-        if let State::Free(next) = *slot {
-            pool.first_free = next;
-        }
-        *slot = State::Held { holders: 1, group };
-        pool.free -= 1;
-        let frame = Frame(number);
+        let frame = self.pool.take(groups, group)?;
         *self.hw.bytes_mut(frame) = [0; PAGE];
+        Ok(frame)
+    }
+
+    /// A copy of `from`, held once, charged to `group`.
+    ///
+    /// # Errors
+    /// As [`Memory::alloc`].
+    pub(crate) fn alloc_copy(
+        &mut self,
+        groups: &mut (impl Charge + ?Sized),
+        group: GroupId,
+        from: Frame,
+    ) -> Result<Frame, NoMemory> {
+        let frame = self.pool.take(groups, group)?;
+        self.hw.copy(from, frame, PAGE);
         Ok(frame)
     }
 
@@ -156,20 +174,20 @@ impl<H: Hw> Memory<H> {
         most: u32,
     ) -> u32 {
         let Memory { hw, pool, .. } = self;
-        hw.unmap_range(space, (start, end), most, &mut |frame| pool.release(groups, frame))
+        hw.unmap_range(space, (start, end), most, |frame| pool.release(groups, frame))
     }
 
-    /// Maps `frames` to the pages from `first` on, each where none is yet and the table for it is there, with one more
-    /// holder. Returns how many were mapped.
-    pub(crate) fn map_more(
+    /// Maps the frames from `frame` on to as many pages, the first and their number, each where none is yet and the table
+    /// for it is there, with one more holder. Returns how many were mapped.
+    pub(crate) fn map_run(
         &mut self,
         space: Space,
-        first: Page,
-        frames: &[Option<Frame>],
+        pages: (Page, u32),
+        frame: Frame,
         protection: Protection,
     ) -> u32 {
         let Memory { hw, pool, .. } = self;
-        hw.map_more(space, first, frames, protection, &mut |frame| pool.share(frame))
+        hw.map_run(space, pages, frame, protection, |frame| pool.share(frame))
     }
 
     /// Everything that `from` paid for, `count` frames, is `to`'s from now on. The charges have been moved already.

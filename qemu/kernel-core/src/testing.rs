@@ -115,32 +115,32 @@ impl Hw for FakeHw {
         space: Space,
         (start, end): (u64, u64),
         most: u32,
-        each: &mut dyn FnMut(Frame),
+        mut each: impl FnMut(Frame),
     ) -> u32 {
         let mut count = 0;
         while count < most
             && let Some(page) = self.next_mapped(space, start, end)
         {
-            self.unmap(space, page).into_iter().for_each(&mut *each);
+            self.unmap(space, page).into_iter().for_each(&mut each);
             count += 1;
         }
         count
     }
-    fn map_more(
+    fn map_run(
         &mut self,
         space: Space,
-        first: Page,
-        frames: &[Option<Frame>],
+        (first, pages): (Page, u32),
+        frame: Frame,
         protection: Protection,
-        each: &mut dyn FnMut(Frame),
+        mut each: impl FnMut(Frame),
     ) -> u32 {
         let mut count = 0;
-        for (at, frame) in (first.address()..).step_by(PAGE).zip(frames) {
-            if let (Some(page), Some(frame)) = (Page::containing(at), frame)
+        for (at, number) in (first.address()..).step_by(PAGE).zip(frame.0..).take(pages as usize) {
+            if let Some(page) = Page::containing(at)
                 && self.translate(space, page).is_none()
             {
-                let _ = self.map(space, page, *frame, protection, &mut || None);
-                each(*frame);
+                let _ = self.map(space, page, Frame(number), protection, &mut || None);
+                each(Frame(number));
                 count += 1;
             }
         }

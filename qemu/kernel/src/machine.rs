@@ -143,24 +143,18 @@ impl Hw for Machine {
     fn unmap(&mut self, space: Space, page: Page) -> Option<Frame> {
         self.unmap_page(space, page)
     }
-    fn unmap_range(
-        &mut self,
-        space: Space,
-        range: (u64, u64),
-        most: u32,
-        each: &mut dyn FnMut(Frame),
-    ) -> u32 {
+    fn unmap_range(&mut self, space: Space, range: (u64, u64), most: u32, each: impl FnMut(Frame)) -> u32 {
         self.unmap_pages(space, range, most, each)
     }
-    fn map_more(
+    fn map_run(
         &mut self,
         space: Space,
-        first: Page,
-        frames: &[Option<Frame>],
+        pages: (Page, u32),
+        frame: Frame,
         protection: Protection,
-        each: &mut dyn FnMut(Frame),
+        each: impl FnMut(Frame),
     ) -> u32 {
-        self.map_pages(space, first, frames, protection, each)
+        self.map_pages(space, pages, frame, protection, each)
     }
     fn translate(&self, space: Space, page: Page) -> Option<(Frame, Protection)> {
         self.translate_page(space, page)

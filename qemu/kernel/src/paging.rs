@@ -212,11 +212,11 @@ impl Machine {
         space: Space,
         (start, end): (u64, u64),
         most: u32,
-        each: &mut dyn FnMut(Frame),
+        mut each: impl FnMut(Frame),
     ) -> u32 {
         let loaded = self.is_loaded(space);
-        let (mut at, mut count) = (start, 0);
-        while at < end && count < most {
+        let (mut at, mut left) = (start, most);
+        while at < end && left > 0 {
             let base = at - at % LARGE;
             let stop = if end - base < LARGE { index(end, 1) } else { ENTRIES };
             let from = index(at, 1);
@@ -226,55 +226,54 @@ impl Machine {
                 self.bytes_mut(table).as_chunks_mut::<8>().0.get_mut(from..stop).unwrap_or_default();
             // Empty ones are passed over eight at a time.
             for (first, eight) in (from..).step_by(8).zip(entries.chunks_mut(8)) {
-                if eight.iter().all(|raw| *raw == [0; 8]) {
+                if eight.iter().fold(0, |all, raw| all | u64::from_le_bytes(*raw)) == 0 {
                     continue;
                 }
                 for (number, raw) in (first..).zip(eight) {
                     let Some(frame) = Entry(u64::from_le_bytes(*raw)).held() else { continue };
-                    if count == most {
-                        return count;
+                    if left == 0 {
+                        return most;
                     }
                     *raw = [0; 8];
                     if loaded {
                         flush(base + (number * PAGE) as u64);
                     }
                     each(frame);
-                    count += 1;
+                    left -= 1;
                 }
             }
         }
-        count
+        most - left
     }
 
     pub(crate) fn map_pages(
         &mut self,
         space: Space,
-        first: Page,
-        frames: &[Option<Frame>],
+        (first, pages): (Page, u32),
+        frame: Frame,
         protection: Protection,
-        each: &mut dyn FnMut(Frame),
+        mut each: impl FnMut(Frame),
     ) -> u32 {
         let flags = user_flags(protection);
-        let (mut at, mut left, mut count) = (first.address(), frames, 0);
-        while !left.is_empty() && Page::containing(at).is_some() {
+        let (mut at, mut numbers, mut count) = (first.address(), frame.0..frame.0.saturating_add(pages), 0);
+        while !numbers.is_empty() && Page::containing(at).is_some() {
             let from = index(at, 1);
-            let (here, beyond) = left.split_at(left.len().min(ENTRIES - from));
+            let here = numbers.len().min(ENTRIES - from);
+            let beyond = numbers.start + here as u32;
             if let Some(table) = self.find_table(Frame(space.0), at)
-                && let Some(entries) = self.bytes_mut(table).as_chunks_mut::<8>().0.get_mut(from..)
+                && let Some(entries) = self.bytes_mut(table).as_chunks_mut::<8>().0.get_mut(from..from + here)
             {
-                for (raw, frame) in entries.iter_mut().zip(here) {
-                    if let Some(frame) = frame
-                        && *raw == [0; 8]
-                    {
+                for (raw, number) in entries.iter_mut().zip(numbers.start..) {
+                    if *raw == [0; 8] {
                         // What was empty, the processor does not remember.
-                        *raw = Entry::new(*frame, flags).0.to_le_bytes();
-                        each(*frame);
+                        *raw = Entry::new(Frame(number), flags).0.to_le_bytes();
+                        each(Frame(number));
                         count += 1;
                     }
                 }
             }
-            at += (here.len() * PAGE) as u64;
-            left = beyond;
+            at += (here * PAGE) as u64;
+            numbers.start = beyond;
         }
         count
     }

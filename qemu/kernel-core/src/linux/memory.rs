@@ -5,7 +5,7 @@ use super::signal::{SIGBUS, SIGSEGV, SignalInfo};
 use crate::hw::{Frame, Hw};
 use crate::kernel::Kernel;
 use crate::memory::{GroupId, NoMemory};
-use crate::mm::{Access, Fault, Files};
+use crate::mm::{Access, Fault, Files, Run};
 use crate::ns::ProcessId;
 use crate::thread::ThreadId;
 use crate::vfs::{FileId, Frames, Vfs};
@@ -27,8 +27,8 @@ impl Files for Vfs {
         };
         self.page_for_map(frames, file, index, access, group)
     }
-    fn present(&self, file: FileId, index: u32, frames: &mut [Option<Frame>]) {
-        self.present_for_map(file, index, frames);
+    fn present(&self, file: FileId, index: u32, most: u32) -> Run {
+        self.present_for_map(file, index, most)
     }
     fn hold(&mut self, file: FileId) {
         self.hold_file(file);

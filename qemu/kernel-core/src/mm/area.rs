@@ -57,6 +57,8 @@ pub struct Area {
     pub may_write: bool,
     /// Pages that are mapped.
     pub resident: u32,
+    /// Whether a page of it came to be written: a private mapping of a file has pages of its own only then.
+    pub written: bool,
 }
 
 impl Area {
@@ -142,16 +144,18 @@ impl AddressSpace {
         if let Some((start, before)) = self.areas.range(..area.start).next_back()
             && before.continues(&area)
         {
-            let (start, resident) = (*start, before.resident);
+            let (start, resident, written) = (*start, before.resident, before.written);
             self.areas.remove(&start);
             (area.start, area.resident) = (start, area.resident + resident);
+            area.written |= written;
         }
         if let Some(after) = self.areas.get(&area.end)
             && area.continues(after)
         {
-            let (end, resident) = (after.end, after.resident);
+            let (end, resident, written) = (after.end, after.resident, after.written);
             self.areas.remove(&area.end);
             (area.end, area.resident) = (end, area.resident + resident);
+            area.written |= written;
         }
         self.areas.insert(area.start, area);
     }

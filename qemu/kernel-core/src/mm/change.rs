@@ -77,6 +77,7 @@ impl AddressSpace {
             role: request.role,
             may_write: request.may_write,
             resident: 0,
+            written: false,
         });
         Ok(start)
     }
@@ -400,6 +401,7 @@ impl AddressSpace {
                 role: Role::Heap,
                 may_write: true,
                 resident: 0,
+                written: false,
             });
         } else if new < old && self.unmap(s, new, old - new).is_err() {
             return self.heap_end;

@@ -5,8 +5,9 @@ use crate::hw::{Frame, Hw, PAGE, Page, Protection};
 use crate::memory::NoMemory;
 use bailiwick_protocol::error::Errno;
 
-/// Pages of a file that one fault maps at most: those of an aligned block of so many.
-const AROUND: usize = 16;
+/// Bytes of a file that one fault maps at most: those of an aligned block of so many. A page that comes along costs a
+/// fiftieth of a fault, so that a block is worth its pages if another of them is touched.
+const AROUND: u64 = 64 * PAGE as u64;
 
 /// Why an access cannot be made.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -93,6 +94,11 @@ impl AddressSpace {
         frame: Frame,
         access: Access,
     ) -> Result<Frame, Fault> {
+        if access == Access::Write
+            && let Some(area) = self.areas.get_mut(&area.start)
+        {
+            area.written = true;
+        }
         if access == Access::Write && area.sharing == Sharing::Private && !s.memory.is_sole(frame) {
             let own = s.copy_frame(self.group, frame)?;
             if let Err(none) = self.replace_page(s, page, own, area.protection) {
@@ -153,6 +159,7 @@ impl AddressSpace {
         };
         if let Some(area) = self.areas.get_mut(&area.start) {
             area.resident += 1 + more;
+            area.written |= access == Access::Write;
         }
         Ok(frame)
     }
@@ -161,16 +168,22 @@ impl AddressSpace {
     /// their own then. Nothing is made or charged for it. Stores fault as ever. Not for shared mappings, which have to
     /// show what the file holds when they are looked at. Returns how many were mapped.
     fn bring_in_around<H: Hw>(&mut self, s: &mut Supply<'_, H>, area: &Area, page: Page) -> u32 {
-        const BLOCK: u64 = (AROUND * PAGE) as u64;
-        let block = page.address() - page.address() % BLOCK;
-        let (start, end) = (block.max(area.start), (block + BLOCK).min(area.end));
-        let (Some(first), Some((file, index))) = (Page::containing(start), area.file_index(start)) else {
-            return 0;
-        };
-        let mut frames = [None; AROUND];
-        let Some(frames) = frames.get_mut(..(end - start) as usize / PAGE) else { return 0 };
-        s.files.present(file, index, frames);
-        s.memory.map_more(self.space, first, frames, area.protection.difference(Protection::WRITE))
+        let block = page.address() - page.address() % AROUND;
+        let (mut at, end) = (block.max(area.start), (block + AROUND).min(area.end));
+        let protection = area.protection.difference(Protection::WRITE);
+        let mut count = 0;
+        while at < end
+            && let (Some(first), Some((file, index))) = (Page::containing(at), area.file_index(at))
+        {
+            let most = ((end - at) / PAGE as u64) as u32;
+            let run = s.files.present(file, index, most);
+            let pages = run.pages.clamp(1, most);
+            if let Some(frame) = run.frame {
+                count += s.memory.map_run(self.space, (first, pages), frame, protection);
+            }
+            at += u64::from(pages) * PAGE as u64;
+        }
+        count
     }
 
     /// What a page of `area` can be mapped with: no stores to what others hold, nor to a file's page before the

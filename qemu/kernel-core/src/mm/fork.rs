@@ -39,7 +39,11 @@ impl AddressSpace {
         let all_now = area.sharing == Sharing::Shared
             && area.backing == Backing::Anonymous
             && area.protection.contains(Protection::READ);
-        if !all_now && area.resident == 0 {
+        // What is still the file's the child finds there as well, and mostly it does not look: it calls execve(2). mmap(2)
+        // leaves open whether a private mapping shows what is written to the file meanwhile.
+        let of_file =
+            area.sharing == Sharing::Private && !area.written && matches!(area.backing, Backing::File { .. });
+        if !all_now && (area.resident == 0 || of_file) {
             return Ok(());
         }
         let mut left = area.resident;

@@ -26,7 +26,7 @@ pub use fault::Fault;
 pub use load::{Image, Loaded, MAX_HEADERS, parse};
 pub(crate) use seen::{Generation, Seen};
 
-use crate::hw::{Frame, Hw, PAGE, Page, Protection, Space};
+use crate::hw::{Frame, Hw, Page, Protection, Space};
 use crate::memory::{Charge, GroupId, Memory, NoMemory};
 use crate::vfs::{FileId, Frames, Store};
 use alloc::collections::BTreeMap;
@@ -50,6 +50,16 @@ pub enum Access {
     Execute,
 }
 
+/// Pages of a file that are in memory in the same way.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Run {
+    /// The frame that the first of them is in, as [`Files::page`] would give it for [`Access::Read`]; the others are in
+    /// those after it. None if they would have to be made, or are beyond the end.
+    pub frame: Option<Frame>,
+    /// How many there are, at least 1.
+    pub pages: u32,
+}
+
 /// Where the pages of mapped files come from: the virtual file system.
 pub trait Files {
     /// The frame that a mapping of page `index` of `file` shows. The file keeps it: the caller shares it. With
@@ -65,9 +75,9 @@ pub trait Files {
         index: u32,
         access: Access,
     ) -> Result<Frame, Errno>;
-    /// The frames that pages of `file` from `index` on are in, as [`Files::page`] would give them for [`Access::Read`]:
-    /// none for a page that would have to be made, or is beyond the end. Nothing is made.
-    fn present(&self, file: FileId, index: u32, frames: &mut [Option<Frame>]);
+    /// What the first of the pages of `file` from `index` on are in, at most `most` of them and at least one. Nothing is
+    /// made.
+    fn present(&self, file: FileId, index: u32, most: u32) -> Run;
     /// One more holder of an open file.
     fn hold(&mut self, file: FileId);
     /// One holder less.
@@ -109,9 +119,7 @@ impl<H: Hw> Supply<'_, H> {
         self.files.page(&mut store, group, file, index, access)
     }
     fn copy_frame(&mut self, group: GroupId, from: Frame) -> Result<Frame, NoMemory> {
-        let to = self.frame(group)?;
-        self.memory.hw.copy(from, to, PAGE);
-        Ok(to)
+        self.memory.alloc_copy(self.groups, group, from).inspect_err(|none| *self.starved = Some(*none))
     }
     /// Maps a page where none is ([`AddressSpace::replace_page`] where one is); page tables that are missing are paid by
     /// `group`.

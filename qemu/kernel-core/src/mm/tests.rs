@@ -22,9 +22,10 @@ impl Files for OneFile {
     ) -> Result<Frame, Errno> {
         self.frames.get(index as usize).copied().ok_or(Errno::ENXIO)
     }
-    fn present(&self, _: FileId, index: u32, frames: &mut [Option<Frame>]) {
-        for (at, slot) in (index as usize..).zip(frames) {
-            *slot = self.frames.get(at).copied();
+    fn present(&self, _: FileId, index: u32, most: u32) -> Run {
+        match self.frames.get(index as usize) {
+            Some(frame) => Run { frame: Some(*frame), pages: 1 },
+            None => Run { frame: None, pages: most },
         }
     }
     fn hold(&mut self, _: FileId) {
@@ -172,6 +173,45 @@ fn a_fault_in_a_private_mapping_brings_its_neighbours_of_the_file_along_and_pays
             let seen = space.read_array::<_, 1>(&mut world.supply(), private + at * PAGE as u64).unwrap();
             assert_eq!(seen, [at as u8 + 1]);
         }
+    });
+}
+
+#[test]
+fn a_fault_brings_an_aligned_block_of_a_long_file_along_and_no_more() {
+    leaves_nothing(|space, world| {
+        const BLOCK: u64 = 64;
+        let frame = world.files.frames[0];
+        world.files.frames = alloc::vec![frame; 4 * BLOCK as usize];
+        let length = 3 * BLOCK * PAGE as u64;
+        let place = Place::Fixed((5 * BLOCK + 1) * PAGE as u64);
+        let request = MapRequest { place, length, ..of_file(Sharing::Private, Protection::READ) };
+        let at = space.map(&mut world.supply(), request).unwrap();
+        space.fault(&mut world.supply(), at, Access::Read).unwrap();
+        assert_eq!(space.resident(), BLOCK - 1, "the first block begins before the mapping");
+        space.fault(&mut world.supply(), at + length / 2, Access::Read).unwrap();
+        assert_eq!(space.resident(), 2 * BLOCK - 1);
+    });
+}
+
+#[test]
+fn a_forked_child_finds_in_the_file_what_nobody_wrote_and_has_copies_of_the_rest() {
+    leaves_nothing(|space, world| {
+        let text = space.map(&mut world.supply(), of_file(Sharing::Private, Protection::READ)).unwrap();
+        let data = space.map(&mut world.supply(), of_file(Sharing::Private, RW)).unwrap();
+        space.fault(&mut world.supply(), text, Access::Read).unwrap();
+        space.write(&mut world.supply(), data + PAGE as u64, b"mine").unwrap();
+        space.protect(&mut world.supply(), data, 3 * PAGE as u64, Protection::READ).unwrap();
+        let mut child = space.fork(&mut world.supply()).unwrap();
+        assert_eq!(child.areas().map(|area| area.resident).min(), Some(0), "nothing of the text is copied");
+        for at in [text, data] {
+            for offset in (0..3 * PAGE as u64).step_by(PAGE) {
+                let theirs = child.read_array::<_, 4>(&mut world.supply(), at + offset).unwrap();
+                let ours = space.read_array::<_, 4>(&mut world.supply(), at + offset).unwrap();
+                assert_eq!(theirs, ours, "{:#x}", at + offset);
+            }
+        }
+        assert_eq!(&child.read_array::<_, 4>(&mut world.supply(), data + PAGE as u64).unwrap(), b"mine");
+        child.destroy(&mut world.supply());
     });
 }
 

@@ -3,6 +3,7 @@
 use super::{Access, Frames};
 use crate::hw::{Frame, PAGE};
 use crate::memory::GroupId;
+use crate::mm::Run;
 use alloc::collections::BTreeMap;
 use bailiwick_protocol::error::Errno;
 
@@ -192,24 +193,30 @@ impl Data {
         }
     }
 
-    /// The frames that mappings of the pages from `first` on show for [`Access::Read`], as [`Data::page`] would give them:
-    /// none for a page that it would have to look into, to make, or to refuse.
-    pub(crate) fn present(&self, first: u32, frames: &mut [Option<Frame>]) {
-        let whole = self.image.map_or(0, |image| image.bytes.min(self.size) / PAGE as u64);
-        let base = self.image.map_or(Frame(0), |image| image.first);
-        let of_image = usize::try_from(whole.saturating_sub(first.into())).unwrap_or(usize::MAX);
-        let image = (base.0.saturating_add(first)..).map(|number| Some(Frame(number))).take(of_image);
-        let none = core::iter::repeat(None);
-        frames.iter_mut().zip(image.chain(none)).for_each(|(slot, frame)| *slot = frame);
-        let end = u64::from(first) + frames.len() as u64;
-        let inside = end.min(self.size.div_ceil(PAGE as u64)).min(u64::from(u32::MAX)) as u32;
-        if first < inside && !self.pages.is_empty() {
-            for (index, frame) in self.pages.range(first..inside) {
-                if let Some(slot) = frames.get_mut((index - first) as usize) {
-                    *slot = Some(*frame);
-                }
+    /// What mappings of the pages from `first` on show for [`Access::Read`], as [`Data::page`] would give it, for as many
+    /// of them, at most `most`, as are in frames one after the other: none for pages that it would have to look into, to
+    /// make, or to refuse.
+    pub(crate) fn present(&self, first: u32, most: u32) -> Run {
+        let end = u64::from(first) + u64::from(most.max(1));
+        let end = if self.pages.is_empty() {
+            end
+        } else {
+            let inside = end.min(self.size.div_ceil(PAGE as u64)).min(u64::from(u32::MAX)) as u32;
+            let own = (first < inside).then(|| self.pages.range(first..inside).next()).flatten();
+            match own {
+                Some((index, frame)) if *index == first => return Run { frame: Some(*frame), pages: 1 },
+                Some((index, _)) => u64::from(*index),
+                None => end,
             }
-        }
+        };
+        let whole = self.image.map_or(0, |image| image.bytes.min(self.size) / PAGE as u64);
+        let (frame, end) = match self.image {
+            Some(image) if u64::from(first) < whole => {
+                (Some(Frame(image.first.0.saturating_add(first))), end.min(whole))
+            }
+            _ => (None, end),
+        };
+        Run { frame, pages: (end - u64::from(first)) as u32 }
     }
 
     /// Sets the size. What is cut off is gone: growing again shows zeros.

@@ -9,6 +9,7 @@ use super::walk::{From, Last, Target};
 use super::{Access, Caller, Env, FileId, Frames, Location, Made, Node, Vfs};
 use crate::cred::{Capability, Program};
 use crate::hw::Frame;
+use crate::mm::Run;
 use crate::ns::{NamespaceId, ProcessId};
 use bailiwick_kernel_glue::plan::MountFlags;
 use bailiwick_protocol::error::Errno;
@@ -542,16 +543,16 @@ impl Vfs {
         }
     }
 
-    /// The frames that mappings of pages from `first` on show for [`Access::Read`], as far as nothing has to be made for
-    /// it; none for others.
-    pub fn present_for_map(&self, id: FileId, first: u32, frames: &mut [Option<Frame>]) {
+    /// What mappings of the pages from `first` on, at most `most`, show for [`Access::Read`], as far as nothing has to be
+    /// made for it; none for others.
+    pub fn present_for_map(&self, id: FileId, first: u32, most: u32) -> Run {
         let inode = match self.file(id).map(|file| file.at.node) {
             Ok(Node::Stored(entry)) => self.inode_of(entry),
-            _ => return frames.fill(None),
+            _ => Err(Errno::EBADF),
         };
         match inode.map(|inode| &inode.kind) {
-            Ok(Kind::Regular(data)) => data.present(first, frames),
-            _ => frames.fill(None),
+            Ok(Kind::Regular(data)) => data.present(first, most),
+            _ => Run { frame: None, pages: most.max(1) },
         }
     }
 

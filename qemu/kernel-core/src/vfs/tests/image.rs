@@ -1,5 +1,6 @@
 //! The boot image: what an archive says is there, and its frames are written by nobody.
 
+use super::super::data::{Data, Payer, Quota};
 use super::super::{BootImage, S_IFCHR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG};
 use super::*;
 use crate::hw::{Frame, Hw, PAGE};
@@ -205,4 +206,33 @@ fn a_name_may_be_padded_by_a_whole_page_and_more() {
         assert_eq!(load(&mut w, &archive(&[plain, aligned])), Ok(()), "{before}");
         assert_eq!(stat(&mut w, "/aligned").size, 9, "{before}");
     }
+}
+
+#[test]
+fn pages_said_to_be_present_are_those_that_a_mapping_shows_anyway() {
+    const PAGES: u32 = 12;
+    let mut memory = FakeHw::memory(64);
+    let mut groups = Counts::default();
+    let frames = &mut Store { memory: &mut memory, groups: &mut groups };
+    let quota = &mut Quota { used: 0, max: None };
+    let mut data = Data::image(Frame(3), 8 * PAGE as u64 + 5);
+    let by = &mut Payer { frames, quota, group: GROUP };
+    for page in [2, 3, 10, 11] {
+        data.write(by, page * PAGE as u64, b"own").unwrap();
+    }
+    for first in 0..PAGES + 2 {
+        for most in 1..PAGES + 2 {
+            let run = data.present(first, most);
+            assert!((1..=most).contains(&run.pages), "{first} {most}");
+            for at in 0..run.pages {
+                let expected = run.frame.map(|frame| Frame(frame.0 + at));
+                let known = matches!(first + at, 0..8 | 10 | 11);
+                assert_eq!(expected.is_some(), known, "page {} of {first}, {most}", first + at);
+                if expected.is_some() {
+                    assert_eq!(data.page(first + at, Access::Read, by).ok(), expected, "{first} {most}");
+                }
+            }
+        }
+    }
+    data.clear(by.frames);
 }
