@@ -12,6 +12,9 @@ use bailiwick_protocol::error::Errno;
 /// Most links on one way.
 const LINKS_MAX: u32 = crate::vfs::LINKS_MAX;
 
+/// Names that are on most ways at most.
+const USUAL: usize = 4;
+
 /// What is made where nothing is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Missing {
@@ -83,11 +86,11 @@ pub(super) fn make(
     missing: Missing,
     links: Links,
 ) -> Result<Place, Errno> {
-    if path.contains('\0') {
+    if path.as_bytes().contains(&0) {
         return Err(Errno::EINVAL);
     }
     let mut ahead = Ahead::new(path.as_bytes());
-    let mut way = Way { places: Vec::new(), path: Vec::with_capacity(path.len()) };
+    let mut way = Way { places: Vec::with_capacity(USUAL), path: Vec::with_capacity(path.len()) };
     let mut followed = 0;
     while let Some(name) = ahead.next().map(|component| component.name) {
         let here = way.end(root);

@@ -1,7 +1,7 @@
 //! Attributes of files, and who may do what with them.
 
 use super::data::Quota;
-use super::tree::{FsKind, Inode, Kind};
+use super::tree::{FsKind, Inode, Kind, Owner};
 use super::walk::Link;
 use super::{Caller, Env, Location, Made, Node, SuperId, Time, Vfs};
 use crate::cred::{Capability, Credentials, Gid, Uid};
@@ -95,6 +95,12 @@ pub struct StatFs {
     pub id: u32,
 }
 
+impl Stat {
+    fn owner(&self) -> Owner {
+        Owner { uid: self.uid, gid: self.gid, mode: self.mode }
+    }
+}
+
 impl Inode {
     pub(crate) fn type_bits(&self) -> u32 {
         match self.kind {
@@ -106,6 +112,11 @@ impl Inode {
             Kind::Fifo => S_IFIFO,
             Kind::Socket => S_IFSOCK,
         }
+    }
+
+    /// Owner and mode, type bits included.
+    fn owner(&self) -> Owner {
+        Owner { uid: self.uid, gid: self.gid, mode: self.type_bits() | self.mode }
     }
 
     fn stat(&self, device: u32) -> Stat {
@@ -235,21 +246,26 @@ impl Vfs {
     /// # Errors
     /// `EACCES`.
     pub fn permit(&self, who: &Credentials, stat: &Stat, want: Want) -> Result<(), Errno> {
-        let granted = if who.fsuid == stat.uid {
-            stat.mode >> 6
-        } else if who.in_group(stat.gid) {
-            stat.mode >> 3
+        self.permit_by(who, stat.owner(), want)
+    }
+
+    /// As [`Vfs::permit`], for a file of which no more is known than this, its type bits among them.
+    fn permit_by(&self, who: &Credentials, of: Owner, want: Want) -> Result<(), Errno> {
+        let granted = if who.fsuid == of.uid {
+            of.mode >> 6
+        } else if who.in_group(of.gid) {
+            of.mode >> 3
         } else {
-            stat.mode
+            of.mode
         } & 7;
         if want.bits() & !granted == 0 {
             return Ok(());
         }
-        let is_directory = stat.mode & S_IFMT == S_IFDIR;
-        let runnable = is_directory || !want.contains(Want::EXECUTE) || stat.mode & 0o111 != 0;
+        let is_directory = of.mode & S_IFMT == S_IFDIR;
+        let runnable = is_directory || !want.contains(Want::EXECUTE) || of.mode & 0o111 != 0;
         let reads = !want.contains(Want::WRITE) && (is_directory || want == Want::READ);
-        let overrides = runnable && self.capable_for(who, stat, Capability::DAC_OVERRIDE);
-        if overrides || reads && self.capable_for(who, stat, Capability::DAC_READ_SEARCH) {
+        let overrides = runnable && self.counts_for(who, of, Capability::DAC_OVERRIDE);
+        if overrides || reads && self.counts_for(who, of, Capability::DAC_READ_SEARCH) {
             return Ok(());
         }
         Err(Errno::EACCES)
@@ -257,8 +273,12 @@ impl Vfs {
 
     /// Whether a capability counts for a file: its owner and group have a name in the caller's user namespace.
     pub fn capable_for(&self, who: &Credentials, stat: &Stat, capability: Capability) -> bool {
+        self.counts_for(who, stat.owner(), capability)
+    }
+
+    fn counts_for(&self, who: &Credentials, of: Owner, capability: Capability) -> bool {
         who.capabilities.effective.has(capability)
-            && self.namespaces.user(who.user_namespace).is_some_and(|user| user.knows(stat.uid, stat.gid))
+            && self.namespaces.user(who.user_namespace).is_some_and(|user| user.knows(of.uid, of.gid))
     }
 
     /// Whether the caller owns the file, or `CAP_FOWNER` counts for it.
@@ -276,11 +296,15 @@ impl Vfs {
         caller: &Caller<'_>,
         at: Location,
     ) -> Result<(), Errno> {
-        let stat = self.stat_node(env, at.node)?;
-        if stat.mode & S_IFMT != S_IFDIR {
+        // Every name on every way is asked for this: all that the check needs is looked up, and nothing else.
+        let of = match at.node {
+            Node::Stored(entry) => self.inode_of(entry)?.owner(),
+            Node::Made(_, made) => made.owner(env)?,
+        };
+        if of.mode & S_IFMT != S_IFDIR {
             return Err(Errno::ENOTDIR);
         }
-        self.permit(caller.credentials, &stat, Want::EXECUTE)
+        self.permit_by(caller.credentials, of, Want::EXECUTE)
     }
 
     /// Permission to make or remove entries of a directory.

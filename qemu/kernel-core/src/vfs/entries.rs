@@ -1,11 +1,12 @@
 //! Making, removing, renaming and listing entries.
 
 use super::access::{S_IFDIR, S_IFMT, S_ISGID, S_ISVTX, Stat};
-use super::tree::{Directory, Kind, Owner};
+use super::tree::{Kind, Owner};
 use super::walk::{From, Last, Link, Target};
 use super::{Caller, EntryId, Env, FileId, Location, Node, Vfs};
 use crate::cred::Capability;
 use alloc::borrow::Cow;
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use bailiwick_protocol::error::Errno;
 
@@ -121,7 +122,7 @@ impl Vfs {
         if self.inode_links(directory)? >= LINKS_MAX {
             return Err(Errno::EMLINK);
         }
-        self.make(env, caller, directory, &name, mode & 0o1777, Kind::Directory(Directory::default()))
+        self.make(env, caller, directory, &name, mode & 0o1777, Kind::Directory(Box::default()))
     }
 
     fn inode_links(&self, at: Location) -> Result<u32, Errno> {
@@ -306,16 +307,13 @@ impl Vfs {
 
     /// Refuses if something is mounted on `at` in the caller's mount namespace.
     fn not_mounted_on(&self, caller: &Caller<'_>, at: Location) -> Result<(), Errno> {
-        let here = self.mounted.iter().any(|((mount, node), _)| {
-            *node == at.node
-                && self.mounts.get(mount.0).is_some_and(|m| m.namespace == Some(caller.namespaces.mount))
-        });
+        let here = self.mounts_on(at.node).any(|(_, below)| below.namespace == Some(caller.namespaces.mount));
         if here { Err(Errno::EBUSY) } else { Ok(()) }
     }
 
     /// Takes an entry out of its directory; mounts on it in other namespaces end (mount_namespaces(7)).
     fn take_out(&mut self, env: &mut Env<'_>, node: Node, entry: EntryId) -> Result<(), Errno> {
-        let on_it: Vec<_> = self.mounted.iter().filter(|((_, n), _)| *n == node).map(|(_, m)| *m).collect();
+        let on_it: Vec<_> = self.mounts_on(node).map(|(mount, _)| mount).collect();
         for mount in on_it {
             self.dissolve(env.frames, mount);
         }

@@ -5,11 +5,12 @@
 
 use super::access::{S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG};
 use super::data::{Data, Payer, Quota};
-use super::tree::{Directory, Kind, Owner};
+use super::tree::{Kind, Owner};
 use super::{EntryId, Env, Frames, InodeId, Location, Node, Time, Vfs};
 use crate::cred::{Gid, Uid};
 use crate::hw::{Frame, PAGE};
 use crate::memory::GroupId;
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use bailiwick_protocol::error::Errno;
@@ -169,7 +170,7 @@ impl Vfs {
             return Ok(());
         }
         let kind = match header.mode & S_IFMT {
-            S_IFDIR => Kind::Directory(Directory::default()),
+            S_IFDIR => Kind::Directory(Box::default()),
             S_IFREG => Kind::Regular(self.loaded_data(env, image, header)?),
             S_IFLNK => {
                 let length = usize::try_from(header.size).unwrap_or(usize::MAX);
@@ -212,7 +213,7 @@ impl Vfs {
         let file_system = self.inode_of(parent)?.file_system;
         let owner = Owner { uid: Uid::ROOT, gid: Gid::ROOT, mode: 0o755 };
         let now = env.frames.time();
-        let inode = self.new_inode(env.frames, file_system, owner, Kind::Directory(Directory::default()))?;
+        let inode = self.new_inode(env.frames, file_system, owner, Kind::Directory(Box::default()))?;
         self.new_entry(Some(parent), name, inode, now)
     }
 

@@ -3,7 +3,7 @@
 use super::access::{S_IFDIR, S_IFMT, S_IFREG, Stat, Want};
 use super::items::{self, Item, What};
 use super::proc::{self, ProcFile};
-use super::tree::{FsKind, Super};
+use super::tree::{FsKind, Owner, Super};
 use super::walk::Link;
 use super::{Caller, Env, SuperId, Vfs};
 use crate::cred::{Gid, Uid};
@@ -90,6 +90,23 @@ impl Made {
     pub(crate) fn type_bits(self) -> u32 {
         self.what().mode() & S_IFMT
     }
+    /// Owner and mode, type bits included.
+    ///
+    /// # Errors
+    /// `ENOENT` if the process that a proc file is about has ended.
+    pub(crate) fn owner(self, env: &Env<'_>) -> Result<Owner, Errno> {
+        let Made::Proc(file) = self else {
+            return Ok(Owner { uid: Uid::ROOT, gid: Gid::ROOT, mode: self.what().mode() });
+        };
+        let (uid, gid) = match file.process() {
+            Some(process) => {
+                let owner = env.processes.credentials(process).ok_or(Errno::ENOENT)?;
+                (owner.euid, owner.egid)
+            }
+            None => (Uid::ROOT, Gid::ROOT),
+        };
+        Ok(Owner { uid, gid, mode: file.mode() })
+    }
     pub(crate) fn parent(self) -> Option<Made> {
         match self {
             Made::Namespace(_) | Made::Sys(None) | Made::Group(_, None) => None,
@@ -127,20 +144,11 @@ impl Vfs {
     }
 
     pub(crate) fn made_stat(&self, env: &mut Env<'_>, fs: &Super, made: Made) -> Result<Stat, Errno> {
-        let (mut uid, mut gid) = (Uid::ROOT, Gid::ROOT);
-        let mut inode = made.number();
-        let mut mode = made.what().mode();
-        match made {
-            Made::Proc(file) => {
-                if let Some(process) = file.process() {
-                    let owner = env.processes.credentials(process).ok_or(Errno::ENOENT)?;
-                    (uid, gid) = (owner.euid, owner.egid);
-                }
-                mode = file.mode();
-            }
-            Made::Namespace(id) => inode = u64::from(self.namespaces.number(id)),
-            _ => {}
-        }
+        let Owner { uid, gid, mode } = made.owner(env)?;
+        let inode = match made {
+            Made::Namespace(id) => u64::from(self.namespaces.number(id)),
+            _ => made.number(),
+        };
         let links = if mode & S_IFMT == S_IFDIR { 2 } else { 1 };
         let time = if matches!(made, Made::Proc(_)) { env.frames.time() } else { fs.made };
         Ok(Stat {

@@ -55,7 +55,7 @@ pub(crate) use walk::Ahead;
 pub use walk::{Found, From, LINKS_MAX, Last, NAME_MAX, PATH_MAX, Resolve, Target};
 
 use crate::arena::Arena;
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::VecDeque;
 
 /// A mount, by position.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -123,8 +123,6 @@ pub struct Vfs {
     inodes: Arena<tree::Inode>,
     mounts: Arena<mount::Mount>,
     files: Arena<open::OpenFile>,
-    /// What is mounted where.
-    mounted: BTreeMap<(MountId, Node), MountId>,
     next_mount: u32,
     next_device: u32,
     next_group: u32,

@@ -56,8 +56,16 @@ pub(crate) struct Mount {
     pub(crate) sharing: Sharing,
     /// Counted locations in it.
     pub(crate) users: u32,
-    pub(crate) children: u32,
+    /// What is mounted on it, by place. Most mounts have nothing on them, and the others little.
+    pub(crate) children: Vec<(Node, MountId)>,
     pub(crate) source: String,
+}
+
+impl Mount {
+    /// Where in the list of children what is mounted there stands, or belongs.
+    fn child(&self, at: Node) -> Result<usize, usize> {
+        self.children.binary_search_by(|(node, _)| node.cmp(&at))
+    }
 }
 
 /// How a tree of mounts is copied.
@@ -80,7 +88,8 @@ impl Vfs {
     }
     /// What is mounted exactly there.
     pub(crate) fn mounted_at(&self, at: Location) -> Option<MountId> {
-        self.mounted.get(&(at.mount, at.node)).copied()
+        let mount = self.mounts.get(at.mount.0).filter(|mount| !mount.children.is_empty())?;
+        mount.children.get(mount.child(at.node).ok()?).map(|(_, child)| *child)
     }
     /// The root of a mount.
     pub(crate) fn mount_root(&self, id: MountId) -> Result<Location, Errno> {
@@ -97,13 +106,12 @@ impl Vfs {
         at
     }
     /// The mounts directly on `id`, by place.
-    pub(crate) fn children(&self, id: MountId) -> Vec<MountId> {
-        let first = (id, Node::Stored(super::EntryId(0)));
-        self.mounted
-            .range(first..)
-            .take_while(|((parent, _), _)| *parent == id)
-            .map(|(_, child)| *child)
-            .collect()
+    pub(crate) fn children(&self, id: MountId) -> impl Iterator<Item = MountId> {
+        self.mounts.get(id.0).into_iter().flat_map(|mount| mount.children.iter().map(|(_, child)| *child))
+    }
+    /// All mounts on `node`, whatever it is seen through, and what they are mounted on.
+    pub(crate) fn mounts_on(&self, node: Node) -> impl Iterator<Item = (MountId, &Mount)> {
+        self.mounts.iter().filter_map(move |(_, on)| Some((on.children.get(on.child(node).ok()?)?.1, on)))
     }
     /// `root` and everything mounted below, parents first.
     pub(crate) fn mount_tree(&self, root: MountId) -> Vec<MountId> {
@@ -187,17 +195,16 @@ impl Vfs {
             locked: false,
             sharing: Sharing::default(),
             users: 0,
-            children: 0,
+            children: Vec::new(),
             source: source.into(),
         })))
     }
 
     /// Ends a mount that nothing keeps, and its file system with the last mount of it.
     pub(crate) fn end_mount_if_idle(&mut self, frames: &mut dyn Frames, id: MountId) {
-        let idle = self
-            .mounts
-            .get(id.0)
-            .is_some_and(|m| m.users == 0 && m.children == 0 && m.parent.is_none() && m.namespace.is_none());
+        let idle = self.mounts.get(id.0).is_some_and(|m| {
+            m.users == 0 && m.children.is_empty() && m.parent.is_none() && m.namespace.is_none()
+        });
         if !idle || id == self.nsfs || id == self.anonymous {
             return;
         }
@@ -213,19 +220,20 @@ impl Vfs {
 
     /// Puts a mount on a place where nothing is mounted.
     pub(crate) fn attach_mount(&mut self, id: MountId, at: Location) -> Result<(), Errno> {
-        self.mount_mut(at.mount)?.children += 1;
-        self.hold_node(at.node);
+        let place = self.mount_of(at.mount)?.child(at.node).err().ok_or(Errno::EBUSY)?;
         self.mount_mut(id)?.parent = Some((at.mount, at.node));
-        self.mounted.insert((at.mount, at.node), id);
+        self.mount_mut(at.mount)?.children.insert(place, (at.node, id));
+        self.hold_node(at.node);
         Ok(())
     }
 
     /// Takes a mount from its place. It and its old parent may be idle afterwards.
     pub(crate) fn detach_mount(&mut self, frames: &mut dyn Frames, id: MountId) -> Option<Location> {
         let (parent, node) = self.mounts.get_mut(id.0)?.parent.take()?;
-        self.mounted.remove(&(parent, node));
-        if let Some(mount) = self.mounts.get_mut(parent.0) {
-            mount.children = mount.children.saturating_sub(1);
+        if let Some(below) = self.mounts.get_mut(parent.0)
+            && let Ok(place) = below.child(node)
+        {
+            below.children.remove(place);
         }
         self.release_node(frames, node);
         Some(Location { mount: parent, node })
@@ -237,7 +245,10 @@ impl Vfs {
     /// `ENOSPC` if the namespace would hold too many.
     pub(crate) fn adopt(&mut self, root: MountId, namespace: NamespaceId) -> Result<(), Errno> {
         let tree = self.mount_tree(root);
-        if self.mounts_in(namespace).count() + tree.len() > MOUNTS_PER_NAMESPACE {
+        // Only if there are so many in all need those of one be counted.
+        let all = self.mounts.len() + tree.len();
+        if all > MOUNTS_PER_NAMESPACE && self.mounts_in(namespace).count() + tree.len() > MOUNTS_PER_NAMESPACE
+        {
             return Err(Errno::ENOSPC);
         }
         for id in tree {

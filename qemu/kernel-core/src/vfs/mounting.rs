@@ -152,7 +152,7 @@ impl Vfs {
                 self.copy_tree(env.frames, source.mount, source.node, Copy::Bind, &mut BTreeMap::new())?
             }
             Reach::One => {
-                let uncovers = self.children(source.mount).into_iter().any(|child| {
+                let uncovers = self.children(source.mount).any(|child| {
                     self.mounts.get(child.0).is_some_and(|m| {
                         m.locked && m.parent.is_some_and(|(_, place)| self.is_below(place, source.node))
                     })
@@ -362,7 +362,8 @@ impl Vfs {
         }
         let copies = self.copies_elsewhere(at.mount);
         if how == Unmount::Idle {
-            let busy = |id: MountId| self.mounts.get(id.0).is_some_and(|m| m.users > 0 || m.children > 0);
+            let busy =
+                |id: MountId| self.mounts.get(id.0).is_some_and(|m| m.users > 0 || !m.children.is_empty());
             if busy(at.mount) || copies.iter().any(|id| busy(*id)) {
                 return Err(Errno::EBUSY);
             }

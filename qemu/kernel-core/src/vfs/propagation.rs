@@ -187,7 +187,7 @@ impl Vfs {
         self.receivers(parent)
             .into_iter()
             .filter_map(|receiver| self.mounted_at(Location { mount: receiver.mount, node }))
-            .filter(|copy| self.mounts.get(copy.0).is_some_and(|m| m.children == 0))
+            .filter(|copy| self.mounts.get(copy.0).is_some_and(|m| m.children.is_empty()))
             .collect()
     }
 

@@ -2,13 +2,13 @@
 
 use super::data::Quota;
 use super::mount::normal;
-use super::tree::{Directory, FsKind, Kind, Owner, Super};
+use super::tree::{FsKind, Kind, Owner, Super};
 use super::{EntryId, Env, Location, Made, MountId, NewFileSystem, Node, SuperId, Time, Vfs};
 use crate::arena::Arena;
 use crate::cred::{Gid, Uid};
 use crate::hw::PAGE;
 use crate::ns::{Body, NamespaceId, NamespaceSet, Namespaces};
-use alloc::collections::BTreeMap;
+use alloc::boxed::Box;
 use alloc::string::String;
 use bailiwick_kernel_glue::plan::MountFlags;
 use bailiwick_protocol::error::Errno;
@@ -99,7 +99,6 @@ impl Vfs {
             inodes: Arena::new(),
             mounts: Arena::new(),
             files: Arena::new(),
-            mounted: BTreeMap::new(),
             next_mount: 1,
             next_device: 1,
             next_group: 0,
@@ -159,7 +158,7 @@ impl Vfs {
         let now = env.frames.time();
         let id = self.new_super(kind, user_namespace, now);
         let root = self
-            .new_inode(env.frames, id, owner, Kind::Directory(Directory::default()))
+            .new_inode(env.frames, id, owner, Kind::Directory(Box::default()))
             .and_then(|inode| self.new_entry(None, b"/", inode, now));
         match root {
             Ok(root) => {
@@ -312,23 +311,21 @@ impl Vfs {
 /// # Errors
 /// `EINVAL`
 pub(super) fn check_options(kind: FsKind, data: &str) -> Result<(), Errno> {
-    let known = |option: &str| {
-        let (key, value) = option.split_once('=').unwrap_or((option, ""));
-        match kind {
-            // There is one instance for each mount, and no pseudo-terminal whose owner or mode could be set.
-            FsKind::Devpts => {
-                matches!(key, "newinstance")
-                    || matches!(key, "ptmxmode" | "mode") && u32::from_str_radix(value, 8).is_ok()
-                    || matches!(key, "gid" | "uid" | "max") && value.parse::<u32>().is_ok()
-            }
-            FsKind::Proc => matches!(option, "hidepid=0" | "hidepid=off"),
-            FsKind::Cgroup2 => matches!(option, "nsdelegate" | "memory_recursiveprot"),
-            FsKind::Tmpfs | FsKind::Cgroup => true,
-            _ => false,
+    let known = |option: &str| match kind {
+        // There is one instance for each mount, and no pseudo-terminal whose owner or mode could be set.
+        FsKind::Devpts => {
+            let (key, value) = option.split_once('=').unwrap_or((option, ""));
+            matches!(key, "newinstance")
+                || matches!(key, "ptmxmode" | "mode") && u32::from_str_radix(value, 8).is_ok()
+                || matches!(key, "gid" | "uid" | "max") && value.parse::<u32>().is_ok()
         }
+        FsKind::Proc => matches!(option, "hidepid=0" | "hidepid=off"),
+        FsKind::Cgroup2 => matches!(option, "nsdelegate" | "memory_recursiveprot"),
+        _ => false,
     };
+    let theirs = matches!(kind, FsKind::Tmpfs | FsKind::Cgroup);
     let mut options = data.split(',').filter(|option| !option.is_empty());
-    if options.all(known) { Ok(()) } else { Err(Errno::EINVAL) }
+    if theirs || options.all(known) { Ok(()) } else { Err(Errno::EINVAL) }
 }
 
 fn root_owner(mode: u32) -> Owner {

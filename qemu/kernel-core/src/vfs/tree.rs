@@ -106,10 +106,17 @@ pub(crate) struct Super {
 #[derive(Debug)]
 pub(crate) enum Kind {
     Regular(Data),
-    Directory(Directory),
+    /// In a block of its own: it is longer than everything else, and most files are none.
+    Directory(Box<Directory>),
     Symlink(Box<[u8]>),
-    Character { major: u32, minor: u32 },
-    Block { major: u32, minor: u32 },
+    Character {
+        major: u32,
+        minor: u32,
+    },
+    Block {
+        major: u32,
+        minor: u32,
+    },
     Fifo,
     Socket,
 }
@@ -117,17 +124,51 @@ pub(crate) enum Kind {
 /// The entries of a directory, by name and in the order they were made (so that reading can be resumed).
 #[derive(Debug, Default)]
 pub(crate) struct Directory {
-    names: BTreeMap<Name, EntryId>,
+    /// Those with a short name, which is compared all at once.
+    short: BTreeMap<Short, EntryId>,
+    long: BTreeMap<Name, EntryId>,
     order: BTreeMap<u64, EntryId>,
     next: u64,
 }
 
+/// A name of at most 16 bytes, as a number: its bytes and then zeros, which no name has.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+struct Short(u128);
+
+impl Short {
+    fn new(name: &[u8]) -> Option<Short> {
+        let mut bytes = [0; size_of::<u128>()];
+        bytes.get_mut(..name.len())?.copy_from_slice(name);
+        Some(Short(u128::from_le_bytes(bytes)))
+    }
+}
+
 impl Directory {
     pub(crate) fn is_empty(&self) -> bool {
-        self.names.is_empty()
+        self.order.is_empty()
     }
     pub(crate) fn get(&self, name: &[u8]) -> Option<EntryId> {
-        self.names.get(name).copied()
+        match Short::new(name) {
+            Some(short) => self.short.get(&short).copied(),
+            None => self.long.get(name).copied(),
+        }
+    }
+    /// Puts an entry under a name that is free; where it stands in the order.
+    fn insert(&mut self, name: &[u8], id: EntryId) -> u64 {
+        match Short::new(name) {
+            Some(short) => self.short.insert(short, id),
+            None => self.long.insert(name.into(), id),
+        };
+        self.next += 1;
+        self.order.insert(self.next, id);
+        self.next
+    }
+    fn remove(&mut self, name: &[u8], cookie: u64) {
+        match Short::new(name) {
+            Some(short) => self.short.remove(&short),
+            None => self.long.remove(name),
+        };
+        self.order.remove(&cookie);
     }
     /// Entries with a cookie above `cookie`.
     pub(crate) fn after(&self, cookie: u64) -> impl Iterator<Item = (u64, EntryId)> {
@@ -164,7 +205,7 @@ pub(crate) struct Entry {
     cookie: u64,
 }
 
-/// Owner and mode of a new file.
+/// Owner and mode of a file.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Owner {
     pub(crate) uid: Uid,
@@ -201,14 +242,6 @@ impl Vfs {
             _ => Err(Errno::ENOTDIR),
         }
     }
-    fn directory_mut(&mut self, id: EntryId) -> Result<&mut Directory, Errno> {
-        let inode = self.entry(id)?.inode;
-        match &mut self.inode_mut(inode)?.kind {
-            Kind::Directory(directory) => Ok(directory),
-            _ => Err(Errno::ENOTDIR),
-        }
-    }
-
     /// A new inode without entries.
     ///
     /// # Errors
@@ -267,33 +300,29 @@ impl Vfs {
     }
 
     fn attach(&mut self, parent: EntryId, id: EntryId, is_directory: bool, now: Time) -> Result<(), Errno> {
-        let name = self.entry(id)?.name.clone();
-        let directory = self.directory_mut(parent)?;
-        directory.next += 1;
-        let cookie = directory.next;
-        directory.names.insert(name, id);
-        directory.order.insert(cookie, id);
-        let entry = self.entry_mut(id)?;
-        (entry.cookie, entry.parent, entry.linked) = (cookie, Some(parent), true);
         let above = self.entry_mut(parent)?;
         above.holders += 1;
         let above = above.inode;
-        let above = self.inode_mut(above)?;
+        let Vfs { entries, inodes, .. } = self;
+        let entry = entries.get_mut(id.0).ok_or(Errno::ESTALE)?;
+        let above = inodes.get_mut(above.0).ok_or(Errno::ESTALE)?;
+        let Kind::Directory(directory) = &mut above.kind else { return Err(Errno::ENOTDIR) };
+        entry.cookie = directory.insert(&entry.name, id);
+        (entry.parent, entry.linked) = (Some(parent), true);
         above.links += u32::from(is_directory);
         (above.mtime, above.ctime) = (now, now);
         Ok(())
     }
 
     fn detach(&mut self, id: EntryId, is_directory: bool, now: Time) -> Result<EntryId, Errno> {
-        let entry = self.entry_mut(id)?;
-        entry.linked = false;
-        let (name, cookie) = (entry.name.clone(), entry.cookie);
-        let parent = entry.parent.ok_or(Errno::EBUSY)?;
-        let directory = self.directory_mut(parent)?;
-        directory.names.remove(&name);
-        directory.order.remove(&cookie);
+        let parent = self.entry(id)?.parent.ok_or(Errno::EBUSY)?;
         let above = self.entry(parent)?.inode;
-        let above = self.inode_mut(above)?;
+        let Vfs { entries, inodes, .. } = self;
+        let entry = entries.get_mut(id.0).ok_or(Errno::ESTALE)?;
+        let above = inodes.get_mut(above.0).ok_or(Errno::ESTALE)?;
+        let Kind::Directory(directory) = &mut above.kind else { return Err(Errno::ENOTDIR) };
+        entry.linked = false;
+        directory.remove(&entry.name, entry.cookie);
         above.links -= u32::from(is_directory);
         (above.mtime, above.ctime) = (now, now);
         Ok(parent)

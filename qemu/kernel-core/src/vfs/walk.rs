@@ -182,7 +182,8 @@ impl<'p> Iterator for Ahead<'p> {
             }
         };
         let slash = !(self.texts.is_empty() && self.rest.is_empty());
-        Some(Component { name, is_last: self.only(|name| name.is_empty()), slash })
+        let is_last = self.texts.iter().chain(self.rest).all(|byte| *byte == b'/');
+        Some(Component { name, is_last, slash })
     }
 }
 

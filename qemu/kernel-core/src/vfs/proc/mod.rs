@@ -229,7 +229,7 @@ impl Vfs {
                 Some(number) => {
                     let pids = self.namespaces.pid(self.shown_pids(fs)?).ok_or(Errno::ENOENT)?;
                     let (process, _) = pids.find(number).ok_or(Errno::ENOENT)?;
-                    env.processes.process(process).ok_or(Errno::ENOENT)?;
+                    self.may_inspect_gone(env, process)?;
                     Ok(ProcFile::Process(process))
                 }
                 None => items::find(TOP, None, name).map(ProcFile::Top).ok_or(Errno::ENOENT),
@@ -265,7 +265,8 @@ impl Vfs {
 
     /// Refuses what is about a process that has ended.
     fn may_inspect_gone(&self, env: &Env<'_>, process: ProcessId) -> Result<(), Errno> {
-        env.processes.process(process).map(|_| ()).ok_or(Errno::ENOENT)
+        // Every fact would be put together for it, and who it is, is there already.
+        env.processes.credentials(process).map(|_| ()).ok_or(Errno::ENOENT)
     }
 
     pub(crate) fn proc_next(
@@ -289,7 +290,7 @@ impl Vfs {
                 let mut number = after.saturating_sub(PROCESSES) as u32;
                 loop {
                     let (next, process) = pids.next_process(number)?;
-                    if env.processes.process(process).is_some() {
+                    if env.processes.credentials(process).is_some() {
                         return Some((PROCESSES + u64::from(next), ProcFile::Process(process)));
                     }
                     number = next;

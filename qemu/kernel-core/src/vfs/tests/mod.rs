@@ -2,7 +2,7 @@
 
 use super::facts::NoProcesses;
 use super::*;
-use crate::cred::Credentials;
+use crate::cred::{Capabilities, Capability, Credentials, Gid, Uid};
 use crate::memory::{GroupId, Memory};
 use crate::ns::NamespaceSet;
 use crate::testing::{Counts, FakeHw};
@@ -119,6 +119,78 @@ fn fixed_tables_name_directories_as_parents() {
             }
         }
     }
+}
+
+#[test]
+fn every_name_is_its_own_whatever_its_length_and_what_it_begins_with() {
+    let mut w = world();
+    let names: Vec<Vec<u8>> = (1..=40usize)
+        .flat_map(|length| {
+            [b'a', b'b', 0xff].map(|end| [alloc::vec![b'a'; length - 1], alloc::vec![end]].concat())
+        })
+        .collect();
+    let find = |w: &mut World, name: &[u8]| {
+        with!(w, |vfs, env, by| vfs.lookup(env, by, From::CWD, name, Last::Bare))
+    };
+    let mut made = Vec::new();
+    for name in &names {
+        assert_eq!(find(&mut w, name), Err(Errno::ENOENT), "{name:?}");
+        made.push(with!(&mut w, |vfs, env, by| vfs.mkdir(env, by, From::CWD, name, 0o755)).unwrap());
+    }
+    for (name, at) in names.iter().zip(&made) {
+        assert_eq!(find(&mut w, name), Ok(*at), "{name:?}");
+    }
+    for (at, name) in names.iter().enumerate().filter(|(at, _)| at % 2 == 0) {
+        with!(&mut w, |vfs, env, by| vfs.rmdir(env, by, From::CWD, name)).unwrap();
+        assert_eq!(find(&mut w, name), Err(Errno::ENOENT), "{name:?}");
+        assert_eq!(names.get(at + 1).map(|next| find(&mut w, next)), made.get(at + 1).map(|next| Ok(*next)));
+    }
+}
+
+#[test]
+fn the_permission_to_search_is_what_the_whole_check_says_of_every_file() {
+    let mut w = world();
+    let id = |id: u32| (Uid(id % 3), Gid(id / 3));
+    w.mkdir("/d");
+    w.put("/f", b"").unwrap();
+    let places = [w.at("/d"), w.at("/f")];
+    for (at, owner) in (0..9).flat_map(|owner| places.map(|at| (at, id(owner)))) {
+        let root = Credentials::root(w.set.user);
+        with!(&mut w, |vfs, env, by| vfs.chown(env, by, at, Some(owner.0), Some(owner.1))).unwrap();
+        for mode in 0..0o1000 {
+            w.who = root.clone();
+            with!(&mut w, |vfs, env, by| vfs.chmod(env, by, at, mode)).unwrap();
+            w.who.set_all_uids(Uid(1));
+            w.who.set_all_gids(Gid(1));
+            for held in [None, Some(Capability::DAC_OVERRIDE), Some(Capability::DAC_READ_SEARCH)] {
+                let none = Capabilities::default();
+                w.who.capabilities.effective = held.map_or(none, |held| none.with(held));
+                let (said, whole) = with!(&mut w, |vfs, env, by| {
+                    let stat = vfs.stat(env, at).unwrap();
+                    let whole = match stat.mode & S_IFMT {
+                        S_IFDIR => vfs.permit(by.credentials, &stat, Want::EXECUTE),
+                        _ => Err(Errno::ENOTDIR),
+                    };
+                    (vfs.may_search(env, by, at), whole)
+                });
+                assert_eq!(said, whole, "{owner:?} {mode:o} {held:?}");
+            }
+        }
+        w.who = root;
+    }
+}
+
+#[test]
+fn a_namespace_has_so_many_mounts_and_no_more() {
+    let mut w = world();
+    w.mkdir("/t");
+    let at = w.at("/t");
+    let mut bind = || {
+        let at = with!(&mut w, |vfs, env, by| vfs.bind(env, by, at, at, Reach::One));
+        at.map(|_| w.vfs.mounts_in(w.set.mount).count())
+    };
+    let last = core::iter::from_fn(|| bind().ok()).last();
+    assert_eq!((last, bind()), (Some(MOUNTS_PER_NAMESPACE), Err(Errno::ENOSPC)));
 }
 
 #[test]
