@@ -76,7 +76,11 @@ impl Flavor for Text<'_> {
         Ok(())
     }
     fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
-        self.0.extend_from_slice(bytes);
+        // Most lengths and numbers are one byte, for which a copy would be called in vain.
+        match bytes {
+            [byte] => self.0.push(*byte),
+            _ => self.0.extend_from_slice(bytes),
+        }
         Ok(())
     }
     fn finalize(self) -> postcard::Result<()> {

@@ -48,7 +48,7 @@ struct Ready<D> {
     handle: ContainerHandle,
     grant: Badge,
     directory: D,
-    plan: Plan,
+    plan: Arc<Plan>,
 }
 
 /// Everything that can be refused.
@@ -67,7 +67,9 @@ fn prepare<G: KernelGlue>(
         plan::Request { id: id.as_str(), bundle: create.bundle, group: &group, stdio: create.stdio };
     let policy = manager.factory(call)?.1.policy.clone();
     let mut plan = manager.plans.plan(&config, &glue.features(), &policy, &request)?;
-    join(manager, factory, &mut plan)?;
+    if plan::joins(&plan) {
+        join(manager, factory, Arc::make_mut(&mut plan))?;
+    }
     let cost = cost(manager, factory, &plan)?;
     let resources = plan.resources().clone();
     let made = Made { id, factory, config, policy, resources, cost };

@@ -10,6 +10,18 @@ pub(crate) fn joined(path: &str, kind: Namespace) -> Option<&str> {
     (name == kind.proc_name() && !id.contains('/')).then_some(id)
 }
 
+/// Whether the plan has a path that stands for another container's namespace.
+pub(crate) fn joins(plan: &Plan) -> bool {
+    let lists = plan.create.iter().filter_map(|step| match step {
+        Step::Namespaces(list) => Some(list),
+        _ => None,
+    });
+    lists.flatten().any(|(kind, source)| match source {
+        NamespaceSource::Path(path) => joined(path, *kind).is_some(),
+        NamespaceSource::New => false,
+    })
+}
+
 /// Puts the kernel's paths in the place of those that name a container, by the word of `pid_of`.
 ///
 /// # Errors

@@ -19,7 +19,8 @@ struct Known {
     policy: Arc<Policy>,
     features: Features,
     stdio: Stdio,
-    plan: Plan,
+    /// As it was for the container that was planned last.
+    plan: Arc<Plan>,
 }
 
 /// A few plans.
@@ -37,7 +38,8 @@ impl fmt::Debug for KnownPlans {
 }
 
 impl KnownPlans {
-    /// The plan of a container, as [`super::plan`] makes it.
+    /// The plan of a container, as [`super::plan`] makes it. It is lent: what is a container's own is written into the plan
+    /// of the container before, which is copied only if somebody still has that.
     ///
     /// # Errors
     /// As [`super::plan`].
@@ -47,23 +49,28 @@ impl KnownPlans {
         features: &Features,
         policy: &Arc<Policy>,
         request: &Request<'_>,
-    ) -> Result<Plan, Refusal> {
+    ) -> Result<Arc<Plan>, Refusal> {
         let is_it = |known: &Arc<Known>| {
             Arc::ptr_eq(&known.config, config)
                 && Arc::ptr_eq(&known.policy, policy)
                 && known.stdio == request.stdio
                 && known.features == *features
         };
-        let mut plan = match self.kept.iter().rposition(is_it) {
-            Some(at) => {
-                self.kept.get_mut(at..).unwrap_or_default().rotate_left(1);
-                self.kept.last().map(|known| known.plan.clone())
+        if let Some(at) = self.kept.iter().rposition(is_it) {
+            self.kept.get_mut(at..).unwrap_or_default().rotate_left(1);
+            if let Some(known) = self.kept.last_mut() {
+                // As long as somebody has it, it stays as it is, and the container gets a copy.
+                let alone = Arc::get_mut(known).and_then(|known| Arc::get_mut(&mut known.plan));
+                let Some(plan) = alone else {
+                    let mut plan = Plan::clone(&known.plan);
+                    complete(&mut plan, config, request);
+                    return Ok(Arc::new(plan));
+                };
+                complete(plan, config, request);
+                return Ok(known.plan.clone());
             }
-            None => None,
         }
-        .map_or_else(|| self.make(config, features, policy, request.stdio), Ok)?;
-        complete(&mut plan, config, request);
-        Ok(plan)
+        self.make(config, features, policy, request)
     }
 
     fn make(
@@ -71,15 +78,19 @@ impl KnownPlans {
         config: &Arc<ValidConfig>,
         features: &Features,
         policy: &Arc<Policy>,
-        stdio: Stdio,
-    ) -> Result<Plan, Refusal> {
-        let plan = common(config, features, policy, stdio)?;
+        request: &Request<'_>,
+    ) -> Result<Arc<Plan>, Refusal> {
+        let mut plan = common(config, features, policy, request.stdio)?;
+        complete(&mut plan, config, request);
+        plan.create.shrink_to_fit();
+        let plan = Arc::new(plan);
         // A configuration that nobody else keeps is too long to be kept, or will not be seen again.
         if Arc::strong_count(config) > 1 {
             if self.kept.len() == KEPT_MAX {
                 self.kept.remove(0);
             }
             let (config, policy, features) = (config.clone(), policy.clone(), *features);
+            let stdio = request.stdio;
             self.kept.push(Arc::new(Known { config, policy, features, stdio, plan: plan.clone() }));
         }
         Ok(plan)
@@ -107,9 +118,25 @@ mod tests {
         let _kept = config.clone();
         for id in ["a", "b", "a"] {
             let plan = known.plan(&config, &FEATURES, &policy, &request(id)).unwrap();
-            assert_eq!(plan, crate::plan::plan(&config, &FEATURES, &policy, &request(id)).unwrap());
+            assert_eq!(*plan, crate::plan::plan(&config, &FEATURES, &policy, &request(id)).unwrap());
         }
         assert_eq!(known.kept.len(), 1);
+    }
+
+    #[test]
+    fn a_plan_that_is_lent_stays_as_it_is_when_the_next_is_made() {
+        let (mut known, config, policy) = (KnownPlans::default(), config(), Arc::new(Policy::default()));
+        let _kept = config.clone();
+        let mut plan = |id| known.plan(&config, &FEATURES, &policy, &request(id)).unwrap();
+        let (first, second) = (plan("a"), plan("b"));
+        assert_eq!((first.state.id.as_str(), second.state.id.as_str()), ("a", "b"));
+        let place = Arc::as_ptr(&first);
+        drop((first, second));
+        assert_eq!(
+            Arc::as_ptr(&plan("c")),
+            place,
+            "one that nobody has any more is written into, not copied"
+        );
     }
 
     #[test]
@@ -119,7 +146,10 @@ mod tests {
         known.plan(&config, &FEATURES, &policy, &request("a")).unwrap();
         let strict = Arc::new(Policy::parse("").unwrap());
         let expected = crate::plan::plan(&config, &FEATURES, &strict, &request("a"));
-        assert_eq!(known.plan(&config, &FEATURES, &strict, &request("a")), expected);
+        assert_eq!(
+            known.plan(&config, &FEATURES, &strict, &request("a")).map(|plan| (*plan).clone()),
+            expected
+        );
         let nothing = Features { file_systems: &[], namespaces: &[], ..FEATURES };
         assert!(known.plan(&config, &nothing, &policy, &request("a")).is_err());
         let console = Request { stdio: Stdio::Console, ..request("a") };

@@ -21,7 +21,7 @@ mod refuse;
 mod resources;
 mod text;
 
-pub(crate) use join::{join, joined};
+pub(crate) use join::{join, joined, joins};
 pub(crate) use known::KnownPlans;
 pub use process::exec_plan;
 pub use resources::update;
@@ -29,6 +29,7 @@ pub use text::{Text, page};
 
 use crate::oci::{OciHook, OciLinuxConfig, OciNamespaceKind, ValidConfig};
 use crate::policy::Policy;
+use alloc::borrow::ToOwned;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -108,12 +109,12 @@ fn common(config: &ValidConfig, features: &Features, policy: &Policy, stdio: Std
 
 /// Puts in what is a container's own.
 fn complete(plan: &mut Plan, config: &ValidConfig, request: &Request<'_>) {
-    plan.state.id = request.id.to_string();
-    plan.state.bundle = request.bundle.to_string();
+    request.id.clone_into(&mut plan.state.id);
+    request.bundle.clone_into(&mut plan.state.bundle);
     if let (Some(Step::ResourceGroup { path, .. }), None) =
         (plan.create.first_mut(), &config.linux.cgroups_path)
     {
-        *path = request.group.to_string();
+        request.group.clone_into(path);
     }
 }
 
