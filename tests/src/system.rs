@@ -122,5 +122,6 @@ factory = [
   "inspect", "observe", "start", "signal", "pause", "exec", "attach", "update", "delete",
 ]
 directories = ["/bundles"]
+write = ["/bundles"]
 console = true
 "#;

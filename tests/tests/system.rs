@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test says no by panicking")]
 
 use bailiwick_tests::bundle::Bundle;
-use bailiwick_tests::system::{Run, changed, exec, run};
+use bailiwick_tests::system::{Run, boot_manifest, changed, exec, run};
 use serde_json::json;
 
 fn ok(run: Run) -> Run {
@@ -44,6 +44,21 @@ fn the_exit_status_tells_whether_every_command_succeeded() {
     let run = exec(&[("quiet", &quiet)], "fly; run a quiet; wait a").unwrap();
     assert_eq!(run.status, Some(1), "{}", run.text);
     assert_eq!(run.output(2), "0\n");
+}
+
+#[test]
+fn a_bundle_that_was_handed_over_to_be_read_is_not_written_to_by_a_container() {
+    let write = "(echo x >/new) 2>/dev/null || echo refused; echo kept >/dev/shm/new; cat /dev/shm/new";
+    let bundle = changed(&["sh", "-c", write], |config| config["root"]["readonly"] = json!(false)).unwrap();
+    let shell = |more: &str| {
+        let rights = r#"factory = ["create", "list", "inspect", "observe", "start", "signal", "delete"]"#;
+        format!("[[process]]\nname = \"shell\"\n{rights}\nbundles = [\"web\"]\n{more}\nconsole = true\n")
+    };
+    for (more, said) in [("", "refused\nkept\n"), ("write = [\"web\"]", "kept\n")] {
+        let options = ["--exec", "run a web; wait a; logs a"];
+        let run = ok(boot_manifest(&shell(more), &[("web", &bundle)], &options).unwrap());
+        assert_eq!(run.output(2), said, "{more}: {}", run.text);
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@
 //! reaches the containers below it, so these are edges as well; so is what is stored with a container, which is held by
 //! nobody until somebody who may run programs in the container takes it out.
 
-use crate::{BUNDLES_PATH, Held, Manifest, Process, Stored};
+use crate::{Access, Held, Manifest, Process, Stored};
 use bailiwick_protocol::Rights;
 use std::collections::BTreeSet;
 use std::fmt::{self, Write};
@@ -128,9 +128,12 @@ fn holdings(process: &Process) -> Vec<(Node, Vec<String>)> {
     for Held { id, rights } in &process.containers {
         held.push((Node::Container(id.clone()), vec![words(*rights)]));
     }
-    let bundles = process.bundles.iter().map(|name| format!("{BUNDLES_PATH}/{name}"));
-    for path in bundles.chain(process.directories.iter().cloned()) {
-        held.push((Node::Directory(path), vec!["read, execute, write, hand over".to_owned()]));
+    for (path, access) in process.handed() {
+        let may = match access {
+            Access::Read => "read, execute, hand over",
+            Access::Write => "read, execute, write, hand over",
+        };
+        held.push((Node::Directory(path), vec![may.to_owned()]));
     }
     if process.console {
         let may = if process.args.is_some() { "write" } else { "read, write" };

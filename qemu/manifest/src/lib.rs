@@ -22,6 +22,7 @@
 //! policy = "restricted"                        # … whose bundles may ask for no more than this: a name, or the text
 //! directories = ["/bundles"]                   # directory capabilities that it is handed
 //! bundles = ["httpd"]                          # single bundles that it is handed, in place of all of /bundles
+//! write = ["httpd"]                            # which of those may be written to, also by containers; else none
 //! containers = [{ id = "web", rights = ["observe", "exec"] }]   # capabilities on containers that it is handed
 //! console = true                               # whether it is handed the console; with `args`, only to write
 //! ```
@@ -272,13 +273,31 @@ pub struct Process {
     /// The text of the policy of that sub-factory: it was read once.
     pub policy: Option<String>,
     /// Directories of the boot image it is handed.
-    pub directories: Vec<String>,
+    pub directories: Vec<Handed>,
     /// Bundles it is handed by themselves, by their names; with the directories at most [`DIRECTORIES_MAX`].
-    pub bundles: Vec<String>,
+    pub bundles: Vec<Handed>,
     /// Containers it is handed capabilities on, at most [`HELD_MAX`], each once.
     pub containers: Vec<Held>,
     /// Whether it is handed the console.
     pub console: bool,
+}
+
+/// A directory that a process is handed.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Handed {
+    /// Its path, or the bundle's name.
+    pub name: String,
+    /// What may be done with it.
+    pub access: Access,
+}
+
+/// What may be done with a directory that is handed to a process, and handed on by it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Access {
+    /// It is read, and containers run on it that cannot write to it.
+    Read,
+    /// It is written to as well.
+    Write,
 }
 
 /// A process's text, taken apart ([`Process::text`]).
@@ -318,6 +337,11 @@ fn names<'t>(text: &'t str, word: &str) -> (&'t str, &'t str) {
 }
 
 impl Process {
+    /// The directories it is handed, by their paths, in the order of their slots: single bundles first.
+    pub fn handed(&self) -> impl Iterator<Item = (String, Access)> {
+        let bundles = self.bundles.iter().map(|of| (alloc::format!("{BUNDLES_PATH}/{}", of.name), of.access));
+        bundles.chain(self.directories.iter().map(|of| (of.name.clone(), of.access)))
+    }
     /// What the process is started with to be told `text`: before it goes a line with the names of the bundles it is
     /// handed by themselves, and one with those of the containers, each if there are any. [`Told`] takes it apart.
     pub fn text(&self, text: &str) -> String {
@@ -330,7 +354,7 @@ impl Process {
                 all += "\n";
             }
         };
-        line(BUNDLES, &mut self.bundles.iter());
+        line(BUNDLES, &mut self.bundles.iter().map(|bundle| &bundle.name));
         line(CONTAINERS, &mut self.containers.iter().map(|held| &held.id));
         all + text
     }

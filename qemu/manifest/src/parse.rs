@@ -107,6 +107,8 @@ struct RawProcess {
     #[serde(default)]
     bundles: Vec<Spanned<String>>,
     #[serde(default)]
+    write: Vec<Spanned<String>>,
+    #[serde(default)]
     containers: Vec<hand_over::RawHeld>,
     #[serde(default)]
     console: bool,
@@ -354,6 +356,7 @@ fn process(
         let text = format!("more than {DIRECTORIES_MAX} directories and bundles handed to one process");
         return fault(extra.span(), text);
     }
+    let written = hand_over::Written::new(&raw.write, raw.directories.iter().chain(&raw.bundles))?;
     let policy = raw.policy.map(policy).transpose()?;
     if let Some(quota) = raw.quota.as_ref().filter(|_| factory.is_empty()) {
         return fault(quota.span(), "a quota without a factory: give it rights in `factory`");
@@ -367,8 +370,8 @@ fn process(
         factory,
         quota: raw.quota.map(|quota| quota.into_inner().into()),
         policy,
-        directories: raw.directories.into_iter().map(Spanned::into_inner).collect(),
-        bundles: hand_over::bundles(raw.bundles, bundle_exists)?,
+        directories: written.handed(raw.directories.into_iter().map(Spanned::into_inner)),
+        bundles: written.handed(hand_over::bundles(raw.bundles, bundle_exists)?.into_iter()),
         containers: hand_over::held(raw.containers, starts)?,
         console: raw.console,
     })

@@ -3,7 +3,7 @@
 
 use bailiwick_manifest::authority;
 use bailiwick_manifest::parse::parse;
-use bailiwick_manifest::{Boot, Console, Expect, Policy, Told, Until};
+use bailiwick_manifest::{Access, Boot, Console, Expect, Policy, Told, Until};
 use bailiwick_protocol::Rights;
 
 const GOOD: &str = r#"
@@ -174,6 +174,14 @@ fn a_process_is_handed_single_bundles_in_place_of_all() {
         "{tree}"
     );
     assert!(!tree.contains("  directory /bundles: "), "{tree}");
+    // Nothing may be written to but what is named.
+    let written = "bundles = [\"x\", \"y\"]\ndirectories = [\"/srv\"]\nwrite = [\"y\", \"/srv\"]";
+    let manifest = parse(&text(written), |_| true).unwrap();
+    let handed: Vec<_> = manifest.processes[0].handed().collect();
+    let expected = [("/bundles/x", Access::Read), ("/bundles/y", Access::Write), ("/srv", Access::Write)];
+    assert_eq!(handed, expected.map(|(path, access)| (path.to_owned(), access)));
+    let tree = authority::tree(&manifest);
+    assert!(tree.contains("  directory /bundles/x: read, execute, hand over\n"), "{tree}");
     let many = |count| (0..count).map(|n| format!("\"b{n}\",\n")).collect::<String>();
     assert!(parse(&text(&format!("bundles = [\n{}]", many(16))), |_| true).is_ok());
     for (more, line, reason) in [
@@ -181,6 +189,8 @@ fn a_process_is_handed_single_bundles_in_place_of_all() {
         ("bundles = [\"x/y\"]".to_owned(), 3, "not a name under /bundles"),
         ("bundles = [\"x\",\n\"x\"]".to_owned(), 4, "handed over twice"),
         ("bundles = [\"x y\"]".to_owned(), 3, "a name with a blank"),
+        ("bundles = [\"x\"]\nwrite = [\n\"y\"]".to_owned(), 5, "neither in `directories` nor in `bundles`"),
+        ("bundles = [\"x\"]\nwrite = [\"x\",\n\"x\"]".to_owned(), 5, "there twice"),
         (format!("directories = [\"/\"]\nbundles = [\n{}]", many(16)), 20, "more than 16 directories"),
     ] {
         let (at, message) = refused(&text(&more));
@@ -257,7 +267,7 @@ fn the_authority_of_a_manifest_is_drawn_whole() {
         ("container init-db", "container db", "observe\\ntaken out as store, with exec on init-db"),
         ("process shell", "container init-db", "signal exec"),
         ("process shell", "root factory", "create list"),
-        ("process shell", "directory /bundles", "read, execute, write, hand over"),
+        ("process shell", "directory /bundles", "read, execute, hand over"),
         ("process shell", "console", "read, write"),
         ("process shell", "all memory", "use"),
         ("process guest", "factory of guest", "create\\nat most 3 containers\\npolicy: include baseline"),

@@ -70,6 +70,15 @@ pub enum ConsoleUse {
     Refused,
 }
 
+/// Whether what a container takes from its bundle may be written to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum BundleWrites {
+    /// It may.
+    Allowed,
+    /// It may not: the root, and every bind mount from the bundle, is read-only for good.
+    Refused,
+}
+
 /// What a new container is made of.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct NewContainer {
@@ -77,6 +86,8 @@ pub struct NewContainer {
     pub group: GroupId,
     /// The bundle. The container counts it for itself.
     pub bundle: Location,
+    /// Whether that was handed over with the right to write.
+    pub bundle_writes: BundleWrites,
     /// What absolute paths of the host begin at; the container counts it for itself. Without one they are refused.
     pub host: Option<Location>,
     /// Where its events go.
@@ -234,6 +245,9 @@ impl Containers {
     /// What was made; `ESRCH` once it was destroyed.
     fn made(&self, id: ContainerId) -> Result<&Made, Errno> {
         self.record(id)?.made.as_ref().ok_or(Errno::ESRCH)
+    }
+    fn bundle_writes(&self, id: ContainerId) -> Result<BundleWrites, Errno> {
+        self.record(id).map(|record| record.of.bundle_writes)
     }
     fn made_mut(&mut self, id: ContainerId) -> Result<&mut Made, Errno> {
         self.record_mut(id)?.made.as_mut().ok_or(Errno::ESRCH)

@@ -1,14 +1,14 @@
 //! What is put into the new root: mounts, devices, links, masks.
 
-use super::ContainerId;
 use super::fault::Fault;
 use super::place::{self, Links, Missing, Place};
+use super::{BundleWrites, ContainerId};
 use crate::hw::Hw;
 use crate::kernel::Kernel;
 use crate::vfs::{
     Caller, Env, From, FsKind, Last, Location, NewFileSystem, S_IFBLK, S_IFCHR, S_IFIFO, S_IFMT, Special, Vfs,
 };
-use bailiwick_kernel_glue::plan::{Device, DeviceKind, Mount, MountFlags, MountSource, Reach};
+use bailiwick_kernel_glue::plan::{Device, DeviceKind, Mount, MountFlags, MountSource, Reach, Within};
 use bailiwick_protocol::error::Errno;
 
 /// Files of proc that may be covered by a bind mount; covering anything else below `/proc` would let a container lie
@@ -91,6 +91,13 @@ impl<H: Hw> Kernel<H> {
     pub(super) fn make_mount(&mut self, id: ContainerId, mount: &Mount) -> Result<(), Fault> {
         let c = self.containers.made(id)?;
         let (root, group, host) = (c.root()?, c.group()?, c.host);
+        let of_bundle = match &mount.source {
+            MountSource::Bind { within: Within::Bundle, .. } => true,
+            // Where it begins there it is taken to be of it, wherever it leads.
+            MountSource::Bind { within: Within::Host, path, .. } => !path.starts_with('/'),
+            MountSource::Bind { within: Within::Directory(_), .. } | MountSource::FileSystem { .. } => false,
+        };
+        let sealed = of_bundle && self.containers.bundle_writes(id)? == BundleWrites::Refused;
         let late = self.inside(id, |vfs, env, by| {
             let source = match &mount.source {
                 MountSource::FileSystem { kind, device } => Source::New(Vfs::file_system_type(kind)?, device),
@@ -119,6 +126,9 @@ impl<H: Hw> Kernel<H> {
             attributes(vfs, by, made, Reach::Tree, mount.tree_flags, mount.tree_clear)?;
             for (to, reach) in &mount.propagation {
                 vfs.change_propagation(by, made, *to, *reach)?;
+            }
+            if sealed {
+                vfs.seal_read_only(made)?;
             }
             Ok::<_, Fault>(late.then_some(made))
         })?;

@@ -1,8 +1,8 @@
 //! The new root: made a mount of its own, filled, and exchanged for the old one.
 
-use super::ContainerId;
 use super::fault::Fault;
 use super::place::{self, Links, Missing};
+use super::{BundleWrites, ContainerId};
 use crate::hw::Hw;
 use crate::kernel::Kernel;
 use crate::linux::follow_pivot;
@@ -29,7 +29,8 @@ fn root_directory(
 }
 
 impl<H: Hw> Kernel<H> {
-    /// Sets the propagation of the old tree and makes the root file system a mount of its own.
+    /// Sets the propagation of the old tree and makes the root file system a mount of its own, read-only for good if it is
+    /// of a bundle that may not be written to.
     ///
     /// # Errors
     /// `EINVAL` without a mount namespace of its own, without a group, or for a second root; `ENOENT`, `ENOTDIR`;
@@ -42,6 +43,7 @@ impl<H: Hw> Kernel<H> {
     ) -> Result<(), Fault> {
         let c = self.containers.made(id)?;
         let host = c.host;
+        let sealed = !path.starts_with('/') && self.containers.bundle_writes(id)? == BundleWrites::Refused;
         let no = |why| Err(Fault::new(Errno::EINVAL, why));
         if c.group.is_none() {
             return no("the container has no resource group yet");
@@ -63,7 +65,11 @@ impl<H: Hw> Kernel<H> {
             if vfs.is_shared(at.mount) {
                 vfs.change_propagation(by, below, Propagation::Private, Reach::One)?;
             }
-            Ok(vfs.bind(env, by, at, at, Reach::Tree)?)
+            let root = vfs.bind(env, by, at, at, Reach::Tree)?;
+            if sealed {
+                vfs.seal_read_only(root)?;
+            }
+            Ok(root)
         })?;
         self.vfs.hold(root);
         self.containers.made_mut(id)?.root = Some(root);

@@ -3,7 +3,7 @@
 use super::call::{Call, NOTHING, Outcome};
 use super::refused;
 use crate::cap::Object;
-use crate::container::{ConsoleUse, ContainerId, NewContainer};
+use crate::container::{BundleWrites, ConsoleUse, ContainerId, NewContainer};
 use crate::hw::Hw;
 use crate::ns::ProcessId;
 use bailiwick_abi::{CONTAINER_TEXT_MAX, ContainerRequest, Error, Handle, Kind, Rights, Which};
@@ -62,6 +62,10 @@ impl<H: Hw> Call<'_, H> {
         let new = NewContainer {
             group: self.group_in(Handle(request.group), Rights::CREATE)?,
             bundle: self.directory(Handle(request.bundle), Rights::READ)?,
+            bundle_writes: match self.directory(Handle(request.bundle), both) {
+                Ok(_) => BundleWrites::Allowed,
+                Err(_) => BundleWrites::Refused,
+            },
             host,
             events: self.notification_of(Handle(request.events), both)?,
             bits: request.bits,

@@ -2,7 +2,7 @@
 
 use super::testing::{Actor, Came, PAGES, World};
 use crate::cap::{Capability, Object};
-use crate::container::{ConsoleUse, NewContainer};
+use crate::container::{BundleWrites, ConsoleUse, NewContainer};
 use crate::cred::Credentials;
 use crate::hw::{PAGE, USER_END};
 use crate::ipc::NotificationId;
@@ -425,6 +425,7 @@ fn steps_of_one_call_are_carried_out_in_their_order_up_to_the_first_that_is_refu
     let new = NewContainer {
         group: GroupId::ROOT,
         bundle,
+        bundle_writes: BundleWrites::Allowed,
         host: None,
         events: NotificationId(7),
         bits: 1,

@@ -227,6 +227,19 @@ impl Vfs {
         Ok(())
     }
 
+    /// Makes a mount and all below it read-only. Nobody can take that off again, from copies of them neither.
+    ///
+    /// # Errors
+    /// `ESTALE` if there is no such mount.
+    pub(crate) fn seal_read_only(&mut self, at: Location) -> Result<(), Errno> {
+        for id in self.mount_tree(at.mount) {
+            let mount = self.mount_mut(id)?;
+            mount.flags |= MountFlags::RDONLY;
+            mount.locked_flags |= MountFlags::RDONLY;
+        }
+        Ok(())
+    }
+
     /// Changes the file system at `at` itself and its mount (`MS_REMOUNT`).
     ///
     /// # Errors

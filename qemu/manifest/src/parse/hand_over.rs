@@ -1,7 +1,7 @@
 //! Capabilities on containers: what a process is handed, and what is stored with a container.
 
 use super::{Fault, bundle_name, fault};
-use crate::{HELD_MAX, Held, Start, Stored};
+use crate::{Access, HELD_MAX, Handed, Held, Start, Stored};
 use bailiwick_protocol::message::STORED_MAX;
 use bailiwick_protocol::{ContainerId, Rights};
 use serde::Deserialize;
@@ -90,6 +90,33 @@ pub(super) fn bundles(
         }
     }
     raw.into_iter().map(|bundle| bundle_name(bundle, exists)).collect()
+}
+
+/// What a process may write to of what it is handed.
+pub(super) struct Written(BTreeSet<String>);
+
+impl Written {
+    pub(super) fn new<'r>(
+        names: &[Spanned<String>],
+        handed: impl Iterator<Item = &'r Spanned<String>>,
+    ) -> Result<Self, Fault> {
+        let handed: BTreeSet<&str> = handed.map(|of| of.as_ref().as_str()).collect();
+        let mut written = BTreeSet::new();
+        for name in names {
+            if !handed.contains(name.as_ref().as_str()) {
+                let text = format!("write: {:?} is neither in `directories` nor in `bundles`", name.as_ref());
+                return fault(name.span(), text);
+            }
+            if !written.insert(name.as_ref().clone()) {
+                return fault(name.span(), format!("write: {:?} is there twice", name.as_ref()));
+            }
+        }
+        Ok(Written(written))
+    }
+    pub(super) fn handed(&self, names: impl Iterator<Item = String>) -> Vec<Handed> {
+        let access = |name: &String| if self.0.contains(name) { Access::Write } else { Access::Read };
+        names.map(|name| Handed { access: access(&name), name }).collect()
+    }
 }
 
 /// Rights on a container that is there once init has brought everything up.

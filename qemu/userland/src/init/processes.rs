@@ -8,7 +8,7 @@ use alloc::format;
 use alloc::string::ToString;
 use alloc::vec::Vec;
 use bailiwick_abi::{Exit, Handle, Rights};
-use bailiwick_manifest::{BUNDLES_PATH, Boot, Console, PROCESSES_MAX, Process};
+use bailiwick_manifest::{Access, Boot, Console, PROCESSES_MAX, Process};
 use bailiwick_protocol::Quota;
 
 /// Bytes of a frame.
@@ -147,10 +147,13 @@ fn start(init: &SystemInit<'_>, wanted: &Process, text: &str) -> Result<Handle> 
         grant(process::FACTORY.slot(), handle, Rights::WRITE)?;
         sys::delete(handle);
     }
-    let bundles = wanted.bundles.iter().map(|name| format!("{BUNDLES_PATH}/{name}"));
-    for (slot, path) in (process::DIRECTORIES..).zip(bundles.chain(wanted.directories.iter().cloned())) {
+    for (slot, (path, access)) in (process::DIRECTORIES..).zip(wanted.handed()) {
         let directory = sys::directory_open(ROOT, &path, Rights::ALL).map_err(because(&path))?;
-        grant(slot, directory, Rights::READ.with(Rights::EXECUTE).with(Rights::WRITE).with(Rights::GRANT))?;
+        let write = match access {
+            Access::Read => Rights::NONE,
+            Access::Write => Rights::WRITE,
+        };
+        grant(slot, directory, Rights::READ.with(Rights::EXECUTE).with(Rights::GRANT).with(write))?;
         sys::delete(directory);
     }
     for (slot, held) in (process::CONTAINERS..).zip(&wanted.containers) {

@@ -2,7 +2,7 @@
 
 use super::*;
 use bailiwick_kernel_glue::plan::NamespaceSource;
-use bailiwick_server::oci::OciIdMapping;
+use bailiwick_server::oci::{OciCapabilitySet, OciIdMapping, OciMount};
 
 const WRITE: u64 = 1;
 const CREATE: u64 = 0o101;
@@ -46,6 +46,42 @@ fn masks_are_empty_read_only_paths_and_roots_refuse_writes() {
     assert!(
         !info.contains("secret") && info.lines().filter(|l| l.split(' ').nth(4) == Some("/")).count() == 1
     );
+}
+
+#[test]
+fn what_is_of_a_bundle_without_the_right_to_write_is_read_only_for_good() {
+    const REMOUNT_BIND: u64 = 0x1020;
+    let mut w = World::new();
+    let plan = spec_plan(|c| {
+        c.root.readonly = false;
+        let capabilities = c.process.capabilities.as_mut().unwrap();
+        let admin = OciCapabilitySet::from_name("CAP_SYS_ADMIN").unwrap();
+        capabilities.bounding = admin;
+        capabilities.effective = admin;
+        capabilities.permitted = admin;
+        c.mounts.push(OciMount {
+            destination: "/etc/plain".to_string(),
+            mount_type: Some("bind".to_string()),
+            source: Some("note".to_string()),
+            options: Vec::new(),
+            uid_mappings: Vec::new(),
+            gid_mappings: Vec::new(),
+        });
+    });
+    for (writes, came) in [(BundleWrites::Allowed, 0), (BundleWrites::Refused, EROFS)] {
+        let id = w.create_of(Stdio::Log, writes);
+        w.steps(id, &plan.create).unwrap();
+        w.k.container_release(id).unwrap();
+        let p = w.first(id);
+        let opened = w.open(p, "/bin/new", CREATE);
+        let bound = w.open(p, "/etc/plain", WRITE);
+        assert_eq!((opened.min(0), bound.min(0)), (came, came), "{writes:?}");
+        let at = w.text(p, "/");
+        let remounted = w.call(p, 165, [0, at, 0, REMOUNT_BIND]);
+        assert_eq!(remounted.min(0), if writes == BundleWrites::Allowed { 0 } else { -1 }, "{writes:?}");
+        assert!(w.open(p, "/dev/new", CREATE) >= 0, "what is not of the bundle is as the plan says");
+        w.k.container_destroy(id);
+    }
 }
 
 #[test]

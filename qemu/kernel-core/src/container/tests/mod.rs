@@ -116,11 +116,15 @@ impl World {
         self.create_with(Stdio::Log)
     }
     pub(super) fn create_with(&mut self, stdio: Stdio) -> ContainerId {
+        self.create_of(stdio, BundleWrites::Allowed)
+    }
+    pub(super) fn create_of(&mut self, stdio: Stdio, bundle_writes: BundleWrites) -> ContainerId {
         let bundle = self.at("/bundles/web");
         self.key += 1;
         let new = NewContainer {
             group: GroupId::ROOT,
             bundle,
+            bundle_writes,
             host: self.k.containers.host_root(),
             events: EVENTS,
             bits: 1,
