@@ -76,6 +76,20 @@ const HISTORIES: &[(u32, &[Move])] = &[
             Move { act: Call { hold: 1, what: Take }, fail: 1, order: 0 },
         ],
     ),
+    // A creation is called off by what a question finds left over.
+    (
+        64,
+        &[
+            Move { act: Call { hold: 0, what: Derive(1) }, fail: 0, order: 0 },
+            Move { act: Close { hold: 0 }, fail: 0, order: 0 },
+            Move { act: Call { hold: 0, what: Derive(3) }, fail: 0, order: 0 },
+            Move { act: Call { hold: 1, what: Create { id: 0, bundle: 1 } }, fail: 0, order: 0 },
+            Move { act: Call { hold: 0, what: Lookup(0) }, fail: 0, order: 0 },
+            Move { act: Second, fail: 0, order: 0 },
+            Move { act: Second, fail: 1, order: 0 },
+            Move { act: Close { hold: 0 }, fail: 0, order: 0 },
+        ],
+    ),
 ];
 
 #[test]

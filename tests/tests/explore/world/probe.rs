@@ -32,11 +32,14 @@ impl World {
                     continue;
                 }
                 let request = what.request(id, &self.list);
-                // Of one that ends only by itself time is not over yet: the rest is refused for want of rights.
-                let code = if self.is_live(id) { RefusalCode::Rights } else { RefusalCode::NotFound };
                 let directory = (request.capabilities() > 0).then_some(bundle);
                 let badge = self.badge(id);
                 let answer = self.ask(badge, &request, directory);
+                // What was left over may have called the creation of its container off. Of one that ends only by itself
+                // time is not over yet: the rest is refused for want of rights.
+                let gone = self.list.get(id).container.is_some_and(|key| !self.exists(key));
+                let live = self.is_live(id) && !gone;
+                let code = if live { RefusalCode::Rights } else { RefusalCode::NotFound };
                 assert_eq!(refusal(answer.as_ref()).map(|refusal| refusal.code), Some(code), "{what:?}");
             }
             if self.list.uses(id).is_none() {
