@@ -165,15 +165,15 @@ mod tests {
         let first = |number: u64| {
             let mut model = Model::new(1);
             model.set_order(number);
-            let mut left = alloc::vec!['a', 'b', 'c'];
+            let mut left = alloc::vec!['a', 'b', 'c', 'd'];
             let mut order = Vec::new();
             while !left.is_empty() {
                 order.push(left.remove(model.choose(left.len())));
             }
             (order, model.orders())
         };
-        let orders: alloc::collections::BTreeSet<_> = (0..6).map(first).collect();
-        assert_eq!(orders.len(), 6);
-        assert!(orders.iter().all(|(_, orders)| *orders == 6));
+        let orders: alloc::collections::BTreeSet<_> = (0..24).map(first).collect();
+        assert_eq!(orders.len(), 24);
+        assert!(orders.iter().all(|(_, orders)| *orders == 24));
     }
 }
