@@ -64,15 +64,20 @@ impl<'a> Rest<'a> {
         self.0 = rest;
         Some(*first)
     }
-    /// A number of one or two bytes.
+    /// A number of one to three bytes: a process's may be as long.
     #[inline(always)]
-    fn number(&mut self) -> Option<u16> {
+    fn number(&mut self) -> Option<u32> {
         let low = self.byte()?;
         if low < 0x80 {
             return Some(low.into());
         }
+        let middle = self.byte()?;
+        let two = u32::from(low & 0x7F) | u32::from(middle & 0x7F) << 7;
+        if middle < 0x80 {
+            return Some(two);
+        }
         let high = self.byte().filter(|high| *high < 0x80)?;
-        Some(u16::from(low & 0x7F) | u16::from(high) << 7)
+        Some(two | u32::from(high) << 14)
     }
     #[inline(always)]
     fn text(&mut self, len: u8) -> Option<&'a [u8]> {
@@ -129,8 +134,8 @@ fn description(body: &[u8]) -> Option<(ObjectKind, Rights, u16)> {
         2 => ObjectKind::Process,
         _ => return None,
     };
-    let rights = Rights::from_bits_truncate(rest.number()?.into());
-    let depth = rest.number()?;
+    let rights = Rights::from_bits_truncate(rest.number()?);
+    let depth = u16::try_from(rest.number()?).ok()?;
     matches!(rest.0, [0, 0, 0]).then_some((kind, rights, depth))
 }
 
@@ -207,14 +212,14 @@ fn state(body: &[u8]) -> Option<State<'_>> {
     let (id, bundle) = text.split_at_checked((*id).into())?;
     let pid = match rest.byte()? {
         0 => None,
-        1 => Some(rest.number()?.into()),
+        1 => Some(rest.number()?),
         _ => return None,
     };
     let exit = match rest.byte()? {
         0 => None,
         _ => return None,
     };
-    let annotations = rest.number()?.into();
+    let annotations = rest.number()?;
     let created_at = Nanos(u64::from_le_bytes(*created_at));
     let whole = rest.0.is_empty();
     whole.then_some(State { oci_version, id, status, pid, bundle, exit, created_at, annotations })
