@@ -52,7 +52,6 @@ impl Sweep {
     }
 
     /// Every grant that is still to be freed. For audits.
-    /// Every grant that is still to be freed. For audits.
     pub(crate) fn tops(&self) -> impl Iterator<Item = Badge> {
         self.top.iter().chain(self.path.iter().copied())
     }
