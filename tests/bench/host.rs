@@ -24,12 +24,16 @@ const TIMES: u64 = 16;
 /// The argument that makes this program the one whose instructions are counted.
 pub(crate) const CHILD: &str = "--counted";
 
+/// So that every process number takes three bytes, and answers are as long with one container as with 100,000.
+const PIDS_GIVEN: u32 = 20_000;
+
 type Client = Container<LoopbackChannel<Model>>;
 
 /// A server with this many containers, and one of those in the middle.
 pub(crate) fn server(containers: u32) -> Result<(Loopback<Model>, Vec<Client>)> {
     let limits = Limits { containers, ..Limits::default() };
-    let (loopback, channel) = Loopback::new(Model::new(1), limits, Policy::default());
+    let model = Model::new(1).with_pids_given(PIDS_GIVEN);
+    let (loopback, channel) = Loopback::new(model, limits, Policy::default());
     let factory = Factory::new(channel);
     let bundle = desk::bundle(&["/bin/true"]);
     let made = (0..containers).map(|number| {

@@ -152,6 +152,13 @@ impl Model {
         self
     }
 
+    /// The same for a kernel that has run for some time: it has given this many process numbers before.
+    #[must_use]
+    pub fn with_pids_given(mut self, given: u32) -> Self {
+        self.objects.pids_given = given;
+        self
+    }
+
     /// What this kernel can do unless told otherwise.
     pub const fn default_features() -> Features {
         FEATURES

@@ -50,7 +50,7 @@ pub(super) struct Objects {
     mounts: BTreeSet<u64>,
     groups: BTreeMap<String, u32>,
     given: u64,
-    pids_given: u32,
+    pub(super) pids_given: u32,
 }
 
 impl Objects {
