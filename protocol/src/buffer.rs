@@ -44,10 +44,10 @@ impl FrameBuffer {
         self.len = len.min(SMALL_FRAME);
     }
 
-    /// The frame's bytes and what is behind them, if it is a small one and not empty.
+    /// The frame's first bytes and, if it is a small one, what is behind them; none if it is empty.
     #[inline]
-    pub fn small(&self) -> Option<&[u8; SMALL_FRAME]> {
-        self.bytes.first_chunk().filter(|_| self.len <= SMALL_FRAME)
+    pub fn block(&self) -> Option<&[u8; SMALL_FRAME]> {
+        self.bytes.first_chunk()
     }
 
     /// Makes the frame `head` and what `write` puts behind it: it is given the first [`SMALL_FRAME`] bytes, zero behind
@@ -190,7 +190,7 @@ mod tests {
 
     /// Whether nothing of an earlier frame would go along with this one in registers.
     fn clean(room: &FrameBuffer) -> bool {
-        room.small().is_none_or(|block| block.iter().skip(room.len()).all(|byte| *byte == 0))
+        room.block().is_none_or(|block| block.iter().skip(room.len()).all(|byte| *byte == 0))
     }
 
     #[test]
@@ -207,7 +207,7 @@ mod tests {
             mixed.extend_from_slice(&bytes[cut..len]).unwrap();
             for room in [&pushed, &extended, &mixed] {
                 assert_eq!(**room, bytes[..len], "{len}");
-                assert_eq!(room.small().is_some(), (1..=SMALL_FRAME).contains(&len), "{len}");
+                assert_eq!(room.block().is_some(), len > 0, "{len}");
                 assert!(clean(room), "{len}");
             }
         }

@@ -21,6 +21,7 @@ const OUTCOMES: &[(&str, &str)] = &[
     ("handles made up", "none taken"),
     ("calls on the wrong kind", "none taken"),
     ("another badge", "rebadged false, derived as it was true, 12 of 12 refused, handed on false"),
+    ("a badge for what is handed on", "another kind of capability or value is needed (22)"),
     ("replies to nobody", "0 of 24 taken"),
     ("a neighbour's id", "the same answer true, 0 capabilities"),
     ("random frames", "4097 answered, 904 refused, 0 lost"),

@@ -1,8 +1,8 @@
 //! The client's side: a capability on an endpoint as a [`Channel`].
 
-use super::messages::{Message, Messages};
+use super::messages::{Gift, Message, Messages};
 use super::sys;
-use bailiwick_abi::{Call, CapabilityWord, Error, Handle, Kind, Rights, Transfer};
+use bailiwick_abi::{Call, Error, Handle, Kind, Rights};
 use bailiwick_protocol::channel::{Channel, ReplyBuffer};
 use bailiwick_protocol::frame::{FrameBuffer, Tag};
 use bailiwick_protocol::message::Request;
@@ -61,9 +61,9 @@ impl Channel for EndpointChannel {
         reply: &mut ReplyBuffer<Self>,
     ) -> Result<(), Error> {
         let rights = Rights::READ.with(Rights::EXECUTE).with(Rights::WRITE).with(Rights::GRANT);
-        let word = directory.map(|directory| CapabilityWord::new(directory.0, rights, Transfer::Copy));
+        let gift = directory.map(|directory| Gift::copy(directory.0, rights));
         let room = reply.frame_mut();
-        let message = self.messages.exchange(Call::Send, self.handle, frame, word.as_slice(), room)?;
+        let message = self.messages.exchange(Call::Send, self.handle, frame, gift, room)?;
         if message.info.capabilities() > 0 {
             self.take(&message, reply);
         }
@@ -91,7 +91,7 @@ impl Drop for EndpointChannel {
         let (mut frame, mut room) = (FrameBuffer::new(), FrameBuffer::new());
         if Request::Drop.encode_in(Tag(0), &mut frame).is_ok() {
             // It may have been revoked, or the manager be gone: then there is nothing to give up.
-            let _ = self.messages.exchange(Call::Send, self.handle, &frame, &[], &mut room);
+            let _ = self.messages.exchange(Call::Send, self.handle, &frame, None, &mut room);
         }
         sys::delete(self.handle);
     }

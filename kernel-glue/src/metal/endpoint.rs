@@ -1,12 +1,12 @@
 //! The manager's side: deliveries from an endpoint, and a [`Port`] to answer on.
 
 use super::channel::Directory;
-use super::messages::{Message, Messages};
+use super::messages::{Gift, Message, Messages};
 use super::sys;
 use crate::port::{Delivery, Port, ReplyToken};
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
-use bailiwick_abi::{Call, CapabilityWord, Error, Handle, Kind, Rights, Transfer};
+use bailiwick_abi::{Call, Error, Handle, Kind, Rights};
 use bailiwick_protocol::frame::FrameBuffer;
 use bailiwick_protocol::id::Badge;
 
@@ -31,7 +31,7 @@ pub struct EndpointPort {
     room: FrameBuffer,
     next: u64,
     parked: BTreeMap<ReplyToken, Handle>,
-    /// Badges that were to be minted for an answer that could not be given: nobody ever held them.
+    /// Badges for answers that could not be given: nobody ever held them.
     unheld: Vec<Badge>,
 }
 
@@ -53,8 +53,8 @@ enum Current {
     Open(ReplyToken),
     /// Its answer is written and was not sent yet.
     Answered,
-    /// The same, and a new capability goes with it.
-    AnsweredWith(CapabilityWord),
+    /// The same, and a new capability with this badge goes with it.
+    AnsweredWith(Badge),
 }
 
 /// What arrived at the endpoint.
@@ -130,7 +130,7 @@ impl Endpoint {
     #[inline]
     fn next(&mut self, port: &mut EndpointPort) -> Result<Message, Error> {
         let mut call = match core::mem::replace(&mut port.current, Current::None) {
-            Current::AnsweredWith(word) => match self.next_after(port, word) {
+            Current::AnsweredWith(badge) => match self.next_after(port, badge) {
                 Ok(message) => return Ok(message),
                 Err(_) => Call::Receive,
             },
@@ -141,7 +141,7 @@ impl Endpoint {
             if call == Call::Receive {
                 port.answer.clear();
             }
-            let came = self.messages.exchange(call, self.handle, &port.answer, &[], &mut self.room);
+            let came = self.messages.exchange(call, self.handle, &port.answer, None, &mut self.room);
             match came {
                 // It is the caller's that is refused, if it is: then the caller is told that there is no answer.
                 Err(_) if call == Call::ReplyReceive => call = Call::Receive,
@@ -150,13 +150,14 @@ impl Endpoint {
         }
     }
 
-    /// Sends the answer with a capability beside it, and waits. If the caller is gone or takes none, nothing was sent:
-    /// it is told by the next receive that there is no answer, and the kernel tells that nobody holds the badge.
+    /// Sends the answer with a new capability beside it, and waits. If the caller is gone or takes none, or the kernel has
+    /// no room for it, nothing was sent: the caller is told by the next receive that there is no answer.
     #[cold]
-    fn next_after(&mut self, port: &EndpointPort, word: CapabilityWord) -> Result<Message, Error> {
+    fn next_after(&mut self, port: &mut EndpointPort, badge: Badge) -> Result<Message, Error> {
+        let gift = Some(badged(self.handle, badge));
         self.messages
-            .exchange(Call::ReplyReceive, self.handle, &port.answer, &[word], &mut self.room)
-            .inspect_err(|_| sys::delete(word.handle()))
+            .exchange(Call::ReplyReceive, self.handle, &port.answer, gift, &mut self.room)
+            .inspect_err(|_| port.unheld.push(badge))
     }
 
     /// The first directory that came beside a message. All else is given up.
@@ -202,27 +203,21 @@ impl EndpointPort {
 }
 
 impl EndpointPort {
-    /// A new capability for an answer. Without a slot for it the client is told that the reply brought none.
-    #[cold]
-    fn minted(&mut self, badge: Badge) -> Option<CapabilityWord> {
-        let rights = Rights::WRITE.with(Rights::GRANT);
-        let minted = sys::derive(self.endpoint, rights, badge.0).ok();
-        if minted.is_none() {
-            self.unheld.push(badge);
-        }
-        minted.map(|handle| CapabilityWord::new(handle, rights, Transfer::Move))
-    }
-
     /// Sends what is written in the room to a parked call, and a new capability beside it.
     fn send(&mut self, handle: Handle, mint: Option<Badge>) {
-        let word = mint.and_then(|badge| self.minted(badge));
-        if self.messages.reply(handle, &self.room, word.as_slice()).is_err() {
-            // The caller is gone or takes no capabilities. It is told at least that there is no answer, and the kernel
-            // tells that nobody holds the badge.
-            word.into_iter().for_each(|word| sys::delete(word.handle()));
+        let gift = mint.map(|badge| badged(self.endpoint, badge));
+        if self.messages.reply(handle, &self.room, gift).is_err() {
+            // The caller is gone, or takes no capabilities, or the kernel has no room for one. It is told at least that
+            // there is no answer.
+            self.unheld.extend(mint);
             sys::delete(handle);
         }
     }
+}
+
+/// A new capability for an answer, which the kernel makes where it goes.
+fn badged(endpoint: Handle, badge: Badge) -> Gift {
+    Gift::badged(endpoint, Rights::WRITE.with(Rights::GRANT), badge.0)
 }
 
 impl Port for EndpointPort {
@@ -237,23 +232,26 @@ impl Port for EndpointPort {
         write(if open { &mut self.answer } else { &mut self.room });
         match parked {
             Some(handle) => self.send(handle, mint),
-            None => {
-                let minted = mint.and_then(|badge| self.minted(badge));
-                self.current = minted.map_or(Current::Answered, Current::AnsweredWith);
-            }
+            None => self.current = mint.map_or(Current::Answered, Current::AnsweredWith),
         }
     }
 
     #[inline(always)]
     fn lend(&mut self, token: ReplyToken) -> Option<&mut FrameBuffer> {
-        if self.current != Current::Open(token) {
-            return None;
+        match self.current {
+            Current::Open(open) if open == token => {
+                self.current = Current::Answered;
+                Some(&mut self.answer)
+            }
+            _ => None,
         }
-        self.current = Current::Answered;
-        Some(&mut self.answer)
     }
 
     fn revoke(&mut self, badge: Badge) {
+        if self.current == Current::AnsweredWith(badge) {
+            // Its caller is told that there is no answer.
+            self.current = Current::None;
+        }
         sys::revoke_badge(self.endpoint, badge.0);
     }
 }

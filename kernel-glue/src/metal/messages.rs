@@ -4,7 +4,8 @@ use super::sys::{self, Arrived};
 use alloc::boxed::Box;
 use alloc::rc::Rc;
 use bailiwick_abi::{
-    CAPABILITIES_MAX, Call, CapabilityWord, Error, Handle, Kind, MessageBuffer, MessageInfo, SMALL_MAX, WORDS,
+    CAPABILITIES_MAX, Call, CapabilityWord, Error, Handle, Kind, MessageBuffer, MessageInfo, Rights,
+    SMALL_MAX, Transfer, WORDS,
 };
 use bailiwick_protocol::frame::FrameBuffer;
 use core::cell::RefCell;
@@ -22,6 +23,24 @@ pub(super) struct Message {
     /// Badge, or the bits of an event.
     pub(super) word: u64,
     pub(super) info: MessageInfo,
+}
+
+/// A capability that is handed over beside a message, and its badge if it gets one by that.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Gift {
+    word: CapabilityWord,
+    badge: u64,
+}
+
+impl Gift {
+    /// A copy, with no more than these rights.
+    pub(super) const fn copy(handle: Handle, rights: Rights) -> Self {
+        Gift { word: CapabilityWord::new(handle, rights, Transfer::Copy), badge: 0 }
+    }
+    /// A copy with a badge.
+    pub(super) const fn badged(handle: Handle, rights: Rights, badge: u64) -> Self {
+        Gift { word: CapabilityWord::new(handle, rights, Transfer::Badged), badge }
+    }
 }
 
 /// Capabilities that came beside a message.
@@ -50,10 +69,10 @@ impl Messages {
         call: Call,
         handle: Handle,
         frame: &FrameBuffer,
-        capabilities: &[CapabilityWord],
+        gift: Option<Gift>,
         room: &mut FrameBuffer,
     ) -> Result<Message, Error> {
-        let info = self.put(frame, capabilities)?.with_room(CAPABILITIES_MAX);
+        let info = self.put(frame, gift)?.with_room(CAPABILITIES_MAX);
         let Arrived { word, info, words } = self.carry(call, handle, info, frame)?;
         match info.length() {
             len @ ..=SMALL_MAX => room.set_small(sys::bytes_of(&words), len),
@@ -63,13 +82,8 @@ impl Messages {
     }
 
     /// Answers a call that was parked.
-    pub(super) fn reply(
-        &self,
-        handle: Handle,
-        frame: &FrameBuffer,
-        capabilities: &[CapabilityWord],
-    ) -> Result<(), Error> {
-        let info = self.put(frame, capabilities)?;
+    pub(super) fn reply(&self, handle: Handle, frame: &FrameBuffer, gift: Option<Gift>) -> Result<(), Error> {
+        let info = self.put(frame, gift)?;
         self.carry(Call::Reply, handle, info, frame).map(drop)
     }
 
@@ -90,30 +104,30 @@ impl Messages {
         info: MessageInfo,
         frame: &FrameBuffer,
     ) -> Result<Arrived, Error> {
-        // What is longer goes through the buffer, and nobody looks at the registers.
-        let words = frame.small().map_or([0; WORDS], sys::words_of_block);
+        // What is longer goes through the buffer: its beginning is in the registers as well, where nobody looks.
+        let words = frame.block().map_or([0; WORDS], sys::words_of_block);
         // SAFETY: there is one thread, and no reference into the buffer outlives `put`, `get` and `capabilities`.
         unsafe { sys::message(call, handle, info, words) }
     }
 
     /// Puts into the buffer what does not go in registers.
     #[inline]
-    fn put(&self, frame: &FrameBuffer, capabilities: &[CapabilityWord]) -> Result<MessageInfo, Error> {
-        if frame.len() > SMALL_MAX || !capabilities.is_empty() {
-            self.put_into_buffer(frame, capabilities)?;
+    fn put(&self, frame: &FrameBuffer, gift: Option<Gift>) -> Result<MessageInfo, Error> {
+        if frame.len() > SMALL_MAX || gift.is_some() {
+            self.put_into_buffer(frame, gift)?;
         }
-        Ok(MessageInfo::new(frame.len()).with_capabilities(capabilities.len()))
+        Ok(MessageInfo::new(frame.len()).with_capabilities(usize::from(gift.is_some())))
     }
 
-    fn put_into_buffer(&self, frame: &[u8], capabilities: &[CapabilityWord]) -> Result<(), Error> {
+    fn put_into_buffer(&self, frame: &[u8], gift: Option<Gift>) -> Result<(), Error> {
         let mut buffer = self.buffer.try_borrow_mut().map_err(|_| Error::BUSY)?;
-        if capabilities.len() > CAPABILITIES_MAX {
-            return Err(Error::TOO_LARGE);
-        }
         if frame.len() > SMALL_MAX {
             buffer.bytes.get_mut(..frame.len()).ok_or(Error::TOO_LARGE)?.copy_from_slice(frame);
         }
-        buffer.capabilities.iter_mut().zip(capabilities).for_each(|(to, from)| *to = *from);
+        if let Some(Gift { word, badge }) = gift {
+            let MessageBuffer { capabilities: [first, ..], badges: [first_badge, ..], .. } = &mut **buffer;
+            (*first, *first_badge) = (word, badge);
+        }
         Ok(())
     }
 

@@ -5,7 +5,7 @@
 
 use crate::glue::OutputRead;
 use bailiwick_abi::{
-    Call, ContainerRequest, Error, Handle, MessageBuffer, MessageInfo, Rights, SMALL_MAX, WORDS, Which,
+    Call, ContainerRequest, Error, Handle, MessageBuffer, MessageInfo, SMALL_MAX, WORDS, Which,
 };
 use bailiwick_protocol::message::InputEnd;
 use core::arch::asm;
@@ -59,12 +59,6 @@ fn filled(count: u64, room: &[u8]) -> usize {
 }
 
 // ---- capabilities ----------------------------------------------------------------------------------------------
-
-/// A narrower capability; `badge` 0 is none.
-pub(super) fn derive(handle: Handle, rights: Rights, badge: u64) -> Result<Handle, Error> {
-    // SAFETY: no memory is involved.
-    unsafe { call(Call::Derive, &[handle.0, rights.0.into(), badge]) }.map(|results| Handle(results[0]))
-}
 
 /// Deletes a capability; one that is gone already is as well.
 pub(super) fn delete(handle: Handle) {

@@ -29,8 +29,8 @@ pub use census::Census;
 pub use container::{CONTAINER_TEXT_MAX, ContainerEvent, ContainerRequest, Which};
 pub use error::Error;
 pub use message::{
-    BUFFER_CAPABILITIES, CAPABILITIES_MAX, CapabilityWord, MESSAGE_MAX, MessageBuffer, MessageInfo,
-    SMALL_MAX, Transfer, WORDS,
+    BUFFER_BADGES, BUFFER_CAPABILITIES, CAPABILITIES_MAX, CapabilityWord, MESSAGE_MAX, MessageBuffer,
+    MessageInfo, SMALL_MAX, Transfer, WORDS,
 };
 
 /// Names a capability: the slot it is in, and which content of that slot is meant. A handle whose capability was

@@ -88,6 +88,9 @@ pub enum Transfer {
     Copy,
     /// The receiver gets this one.
     Move,
+    /// The receiver gets one with a badge ([`MessageBuffer::badges`]), derived by the rules of `Derive` from the sender's,
+    /// which has none.
+    Badged,
 }
 
 /// One capability beside a message. Sent: which, and how. Received: where it is now, and what it allows.
@@ -97,7 +100,7 @@ pub struct CapabilityWord {
     /// The handle.
     pub handle: u64,
     /// Bits 0..=7 the mask over its rights (sent) or its rights (received), bits 8..=15 its kind (received),
-    /// bit 16: move instead of copy (sent).
+    /// bit 16: move instead of copy (sent), bit 17: copy with a badge, whatever bit 16 is (sent).
     pub details: u64,
 }
 
@@ -107,6 +110,7 @@ impl CapabilityWord {
         let mode = match transfer {
             Transfer::Copy => 0,
             Transfer::Move => 1 << 16,
+            Transfer::Badged => 1 << 17,
         };
         CapabilityWord { handle: handle.0, details: rights.0 as u64 | mode }
     }
@@ -128,12 +132,18 @@ impl CapabilityWord {
     }
     /// How it is handed over.
     pub const fn transfer(self) -> Transfer {
-        if self.details >> 16 & 1 == 1 { Transfer::Move } else { Transfer::Copy }
+        match self.details >> 16 & 3 {
+            0 => Transfer::Copy,
+            1 => Transfer::Move,
+            _ => Transfer::Badged,
+        }
     }
 }
 
 /// Where [`MessageBuffer::capabilities`] begins.
 pub const BUFFER_CAPABILITIES: u64 = MESSAGE_MAX as u64;
+/// Where [`MessageBuffer::badges`] begins.
+pub const BUFFER_BADGES: u64 = BUFFER_CAPABILITIES + (CAPABILITIES_MAX * size_of::<CapabilityWord>()) as u64;
 
 /// What does not fit into registers. Each thread names one by `SetBuffer`; the kernel reads it when the thread
 /// sends and writes it when the thread receives.
@@ -144,6 +154,8 @@ pub struct MessageBuffer {
     pub bytes: [u8; MESSAGE_MAX],
     /// Capabilities.
     pub capabilities: [CapabilityWord; CAPABILITIES_MAX],
+    /// The badge of each capability that is handed over as [`Transfer::Badged`]. Only read by the kernel, never written.
+    pub badges: [u64; CAPABILITIES_MAX],
 }
 
 impl MessageBuffer {
@@ -152,6 +164,7 @@ impl MessageBuffer {
         MessageBuffer {
             bytes: [0; MESSAGE_MAX],
             capabilities: [CapabilityWord { handle: 0, details: 0 }; CAPABILITIES_MAX],
+            badges: [0; CAPABILITIES_MAX],
         }
     }
 }

@@ -145,11 +145,12 @@ impl Capabilities {
         self.watched.remove(&endpoint);
     }
 
-    /// Whether a capability with this badge can be made.
-    pub(super) fn has_room_for_badge(&self, endpoint: EndpointId, badge: u64) -> bool {
-        self.watched
-            .get(&endpoint)
-            .is_none_or(|watched| watched.records.len() < BADGES_MAX || watched.records.contains_key(&badge))
+    /// Whether a capability with this badge can be made after this many others.
+    #[inline(never)]
+    pub(super) fn has_room_for_badge(&self, endpoint: EndpointId, badge: u64, before: usize) -> bool {
+        self.watched.get(&endpoint).is_none_or(|watched| {
+            watched.records.len() + before < BADGES_MAX || watched.records.contains_key(&badge)
+        })
     }
     /// Says whether the end of a badge is to be told.
     pub(super) fn set_telling(&mut self, endpoint: EndpointId, badge: u64, telling: Telling) {

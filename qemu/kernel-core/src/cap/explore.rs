@@ -74,6 +74,12 @@ enum Step {
         to: usize,
         rights: Rights,
     },
+    /// Handed over with a badge.
+    Badge {
+        of: usize,
+        to: usize,
+        badge: u64,
+    },
     /// The first is copied, the second moved, together.
     Both {
         first: usize,
@@ -211,7 +217,8 @@ impl World {
         CapabilityWord::new(entry.handle, rights, how)
     }
     fn pass(&mut self, from: usize, to: usize, words: &[CapabilityWord]) -> Result<Passed, Error> {
-        self.caps.transfer(self.spaces[from], self.spaces[to], &Wanted::from_slice(words).unwrap())
+        let wanted: Wanted = words.iter().map(|word| (*word).into()).collect();
+        self.caps.transfer(self.spaces[from], self.spaces[to], &wanted)
     }
     fn moved(&mut self, id: u32, to: usize, rights: Rights, handle: Handle) {
         let entry = self.model.live.iter_mut().find(|e| e.id == id).unwrap();
@@ -237,6 +244,17 @@ impl World {
                 let came = self.pass(entry.space, to, &[World::word(entry, rights, Transfer::Move)]);
                 let Some(passed) = may_grant(entry, came) else { return };
                 self.moved(entry.id, to, rights, passed[0].handle());
+            }
+            Step::Badge { of, to, badge } => {
+                let entry = self.entry(of);
+                let offer = Offer { word: World::word(entry, Rights::ALL, Transfer::Badged), badge };
+                let wanted = Wanted::from_slice(&[offer]).unwrap();
+                let came = self.caps.transfer(self.spaces[entry.space], self.spaces[to], &wanted);
+                if !entry.capability.rights.contains(Rights::GRANT) {
+                    assert_eq!(came, Err(Error::DENIED));
+                    return;
+                }
+                self.derived(entry, Rights::ALL, badge, to, came.map(|passed| passed[0].handle()));
             }
             Step::Both { first, second, to } => {
                 let (first, second) = (self.entry(first), self.entry(second));
@@ -309,6 +327,10 @@ impl World {
 
     fn derive(&mut self, entry: Entry, rights: Rights, badge: u64) {
         let came = self.caps.derive(self.spaces[entry.space], entry.handle, rights, badge);
+        self.derived(entry, rights, badge, entry.space, came);
+    }
+    /// Deriving this gave that.
+    fn derived(&mut self, entry: Entry, rights: Rights, badge: u64, to: usize, came: Result<Handle, Error>) {
         let from = entry.capability;
         let refusal = match (from.object, badge) {
             (_, 0) => None,
@@ -325,7 +347,7 @@ impl World {
         if badge != 0 {
             rights = rights.restrict(CALL);
         }
-        self.model.add(Some(entry.id), Capability { rights, badge, ..from }, entry.space, came.unwrap());
+        self.model.add(Some(entry.id), Capability { rights, badge, ..from }, to, came.unwrap());
     }
 
     /// Everything that must be true after each step.
@@ -383,6 +405,7 @@ impl World {
                 for (to, rights) in spaces().flat_map(|to| menu.some(&[(to, CALL), (to, Rights::ALL)], 1)) {
                     steps.push(Step::Copy { of, to, rights });
                 }
+                steps.extend(spaces().map(|to| Step::Badge { of, to, badge: 1 }));
                 for (second, to) in live.clone().flat_map(|second| spaces().map(move |to| (second, to))) {
                     if self.menu == Menu::Wide
                         && second != of

@@ -39,7 +39,7 @@ use bailiwick_abi::{Kind, Rights};
 pub use badge::BADGES_MAX;
 use holders::{Counts, Loss};
 pub(crate) use space::Port;
-pub(crate) use transfer::{Passed, Wanted};
+pub(crate) use transfer::{Offer, Passed, Wanted};
 
 /// A capability space, by position.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -121,6 +121,13 @@ impl Capability {
     /// One with all rights and no badge.
     pub const fn all(object: Object) -> Self {
         Capability { object, rights: Rights::ALL, badge: 0 }
+    }
+    /// What is derived from it with no more than these rights and this badge, 0 for none. Who only has a badged one cannot
+    /// receive by it, nor make others.
+    #[inline(always)]
+    fn narrowed(self, rights: Rights, badge: u64) -> Self {
+        let mask = if badge == 0 { rights } else { rights.restrict(Rights::WRITE.with(Rights::GRANT)) };
+        Capability { rights: self.rights.restrict(mask), badge, ..self }
     }
 }
 

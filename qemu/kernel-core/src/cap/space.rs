@@ -301,24 +301,29 @@ impl Capabilities {
     ) -> Result<Handle, Error> {
         let node = self.node(space, handle)?;
         let from = self.capability(node).ok_or(Error::BAD_HANDLE)?;
-        let badge = match (from.object, badge) {
-            (Object::Reply(_), _) => return Err(Error::WRONG_KIND),
-            (_, 0) => from.badge,
+        let badge = self.badge_below(from, badge, 0)?;
+        self.insert_below(space, from.narrowed(rights, badge), Some(node))
+    }
+    /// The badge that what is derived from a capability gets if this one is asked for; as many others may get one before it.
+    ///
+    /// # Errors
+    /// As [`Capabilities::derive`], but for what the place of the new one is to blame for.
+    #[inline(always)]
+    pub(super) fn badge_below(&self, from: Capability, badge: u64, before: usize) -> Result<u64, Error> {
+        match (from.object, badge) {
+            (Object::Reply(_), _) => Err(Error::WRONG_KIND),
+            (_, 0) => Ok(from.badge),
             (Object::Endpoint(endpoint), badge) if from.badge == 0 => {
                 if !from.rights.contains(Rights::CREATE) {
                     return Err(Error::DENIED);
                 }
-                if !self.has_room_for_badge(endpoint, badge) {
+                if !self.has_room_for_badge(endpoint, badge, before) {
                     return Err(Error::FULL);
                 }
-                badge
+                Ok(badge)
             }
-            _ => return Err(Error::WRONG_KIND),
-        };
-        // Who only has a badged capability cannot receive by it, nor make others.
-        let mask = if badge == 0 { rights } else { rights.restrict(Rights::WRITE.with(Rights::GRANT)) };
-        let capability = Capability { rights: from.rights.restrict(mask), badge, ..from };
-        self.insert_below(space, capability, Some(node))
+            _ => Err(Error::WRONG_KIND),
+        }
     }
 
     /// Deletes one capability.

@@ -62,6 +62,20 @@ struct World {
     dice: Dice,
 }
 
+/// What deriving from this must give.
+fn derived(had: Capability, rights: Rights, badge: u64) -> Result<Capability, Error> {
+    let is_endpoint = matches!(had.object, Object::Endpoint(_));
+    match badge {
+        0 => {}
+        _ if !is_endpoint || had.badge != 0 => return Err(Error::WRONG_KIND),
+        _ if !had.rights.contains(Rights::CREATE) => return Err(Error::DENIED),
+        _ => {}
+    }
+    let badge = if badge == 0 { had.badge } else { badge };
+    let mask = if badge == 0 { rights } else { Rights(rights.0 & 17) };
+    Ok(Capability { rights: had.rights.restrict(mask), badge, ..had })
+}
+
 impl World {
     fn new(seed: u64) -> World {
         let mut caps = Capabilities::default();
@@ -87,21 +101,9 @@ impl World {
         let badge = self.dice.below(4);
         let had = from.capability;
         let made = self.caps.derive(self.spaces[from.space], from.handle, rights, badge);
-        let is_endpoint = matches!(had.object, Object::Endpoint(_));
-        let refusal = match badge {
-            0 => None,
-            _ if !is_endpoint || had.badge != 0 => Some(Error::WRONG_KIND),
-            _ if !had.rights.contains(Rights::CREATE) => Some(Error::DENIED),
-            _ => None,
-        };
-        match refusal {
-            Some(error) => assert_eq!(made, Err(error)),
-            None => {
-                let mask = if badge == 0 { rights } else { Rights(rights.0 & 17) };
-                let badge = if badge == 0 { had.badge } else { badge };
-                let capability = Capability { rights: had.rights.restrict(mask), badge, ..had };
-                self.model.add(Some(from.id), capability, from.space, made.unwrap());
-            }
+        match derived(had, rights, badge) {
+            Err(error) => assert_eq!(made, Err(error)),
+            Ok(capability) => self.model.add(Some(from.id), capability, from.space, made.unwrap()),
         }
     }
     fn transfer(&mut self) {
@@ -110,10 +112,10 @@ impl World {
         let mut chosen = Vec::new();
         for _ in 0..self.dice.below(5) {
             let Some(entry) = self.pick() else { return };
-            let how = if self.dice.below(2) == 0 { Transfer::Copy } else { Transfer::Move };
-            let mask = Rights(self.dice.below(32) as u8);
-            wanted.push(CapabilityWord::new(entry.handle, mask, how)).unwrap();
-            chosen.push((entry, mask, how));
+            let how = [Transfer::Copy, Transfer::Move, Transfer::Badged][self.dice.below(3) as usize];
+            let (mask, badge) = (Rights(self.dice.below(32) as u8), self.dice.below(4));
+            wanted.push(Offer { word: CapabilityWord::new(entry.handle, mask, how), badge }).unwrap();
+            chosen.push((entry, mask, how, badge));
         }
         let foreign = chosen.iter().any(|(entry, ..)| {
             entry.space != from
@@ -126,25 +128,33 @@ impl World {
                 *entry = *meant;
             }
         }
-        let twice = chosen.iter().enumerate().any(|(at, (entry, _, how))| {
-            chosen[..at].iter().any(|(before, _, earlier)| {
+        let twice = chosen.iter().enumerate().any(|(at, (entry, _, how, _))| {
+            chosen[..at].iter().any(|(before, _, earlier, _)| {
                 before.handle == entry.handle && (*earlier == Transfer::Move || *how == Transfer::Move)
             })
         });
         let ungranted = chosen.iter().any(|(entry, ..)| !entry.capability.rights.contains(Rights::GRANT));
+        let unbadged = chosen.iter().any(|(entry, mask, how, badge)| {
+            *how == Transfer::Badged && derived(entry.capability, *mask, *badge).is_err()
+        });
         let before = self.caps.count();
         let passed = self.caps.transfer(self.spaces[from], self.spaces[to], &wanted);
-        if foreign || twice || ungranted {
+        if foreign || twice || ungranted || unbadged {
             assert!(passed.is_err(), "{chosen:?}");
             assert_eq!(self.caps.count(), before, "a transfer that was refused changed something");
             return;
         }
-        for ((entry, mask, how), word) in chosen.iter().zip(passed.unwrap()) {
+        for ((entry, mask, how, badge), word) in chosen.iter().zip(passed.unwrap()) {
             let rights = entry.capability.rights.restrict(*mask);
-            assert_eq!(word.rights(), rights);
-            let capability = Capability { rights, ..entry.capability };
+            let capability = match how {
+                Transfer::Badged => derived(entry.capability, *mask, *badge).unwrap(),
+                Transfer::Copy | Transfer::Move => Capability { rights, ..entry.capability },
+            };
+            assert_eq!(word.rights(), capability.rights);
             match how {
-                Transfer::Copy => self.model.add(Some(entry.id), capability, to, word.handle()),
+                Transfer::Copy | Transfer::Badged => {
+                    self.model.add(Some(entry.id), capability, to, word.handle())
+                }
                 Transfer::Move => {
                     let moved = self.model.live.iter_mut().find(|e| e.id == entry.id).unwrap();
                     self.model.dead.push((moved.space, moved.handle));
@@ -289,9 +299,9 @@ fn a_space_that_is_full_refuses_all_that_a_message_carries() {
         caps.insert(to, Capability::all(Object::Clock)).unwrap();
     }
     let word = CapabilityWord::new(handle, Rights::ALL, Transfer::Copy);
-    let two = Wanted::from_slice(&[word, word]).unwrap();
+    let two = Wanted::from_slice(&[word.into(), word.into()]).unwrap();
     assert_eq!(caps.transfer(from, to, &two), Err(Error::FULL));
     assert_eq!(caps.room(to), 1);
-    let one = Wanted::from_slice(&[word]).unwrap();
+    let one = Wanted::from_slice(&[word.into()]).unwrap();
     assert_eq!(caps.transfer(from, to, &one).unwrap().len(), 1);
 }

@@ -36,7 +36,7 @@ impl Watching {
     }
     fn pass(&mut self, from: Actor, handle: Handle, to: Actor, how: Transfer) -> Handle {
         let word = CapabilityWord::new(handle, Rights::ALL, how);
-        let wanted = crate::cap::Wanted::from_slice(&[word]).unwrap();
+        let wanted = crate::cap::Wanted::from_slice(&[word.into()]).unwrap();
         let passed = self.w.k.caps.transfer(from.space, to.space, &wanted).unwrap();
         self.w.k.sweep();
         passed[0].handle()

@@ -92,7 +92,7 @@ impl Play {
         for client in [1, 2] {
             let minted = w.k.caps.derive(who[SERVER].space, own, Rights::ALL, BADGES[client]).unwrap();
             let word = CapabilityWord::new(minted, Rights::ALL, Transfer::Move);
-            let wanted = crate::cap::Wanted::from_slice(&[word]).unwrap();
+            let wanted = crate::cap::Wanted::from_slice(&[word.into()]).unwrap();
             let passed = w.k.caps.transfer(who[SERVER].space, who[client].space, &wanted).unwrap();
             ports.push(passed[0].handle());
         }

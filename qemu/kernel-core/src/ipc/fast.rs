@@ -37,7 +37,7 @@ mod tests;
 
 use super::CallId;
 use crate::block::{ControlBlock, Stage};
-use crate::cap::{Capabilities, Port, Wanted};
+use crate::cap::{Capabilities, Offer, Port, Wanted};
 use crate::group;
 use crate::hw::{Frame, Hw, PAGE, Space};
 use crate::kernel::Kernel;
@@ -45,7 +45,9 @@ use crate::memory::Memory;
 use crate::sched::Holding;
 use crate::thread::Context;
 use crate::vfs::HEAP_RESERVE;
-use bailiwick_abi::{CAPABILITIES_MAX, CapabilityWord, Handle, MessageInfo, SMALL_MAX};
+use bailiwick_abi::{
+    BUFFER_BADGES, BUFFER_CAPABILITIES, CAPABILITIES_MAX, CapabilityWord, Handle, MessageInfo, SMALL_MAX,
+};
 
 /// Who runs after a message went the short way.
 #[derive(Debug)]
@@ -206,8 +208,10 @@ impl<H: Hw> Buffers<'_, H> {
     #[inline(always)]
     fn transfer_one(&mut self) -> Option<()> {
         let (from, to) = self.words()?;
-        let wanted = word_at(self.mem.bytes(from), 0);
-        let passed = self.caps.transfer_one(self.from.space, self.to.space, wanted).ok()?;
+        let page = self.mem.bytes(from);
+        let badge = || badge_at(page, 0);
+        let spaces = (self.from.space, self.to.space);
+        let passed = self.caps.transfer_one(spaces, word_at(page, 0), badge).ok()?;
         set_word(self.mem.bytes_mut(to), 0, passed);
         Some(())
     }
@@ -215,7 +219,8 @@ impl<H: Hw> Buffers<'_, H> {
     fn transfer(&mut self, count: usize) -> Option<()> {
         let (from, to) = self.words()?;
         let page = self.mem.bytes(from);
-        let wanted: Wanted = (0..count).map(|at| word_at(page, at)).collect();
+        let offer = |at| Offer { word: word_at(page, at), badge: badge_at(page, at) };
+        let wanted: Wanted = (0..count).map(offer).collect();
         let passed = self.caps.transfer(self.from.space, self.to.space, &wanted).ok()?;
         let page = self.mem.bytes_mut(to);
         passed.iter().enumerate().for_each(|(at, word)| set_word(page, at, *word));
@@ -223,11 +228,20 @@ impl<H: Hw> Buffers<'_, H> {
     }
 }
 
-/// A word of a capability in a page of a buffer.
+/// A number in a page of a buffer, by its position in the page's numbers.
+#[inline(always)]
+fn number_at(page: &[u8; PAGE], at: usize) -> u64 {
+    page.as_chunks().0.get(at).map_or(0, |bytes| u64::from_le_bytes(*bytes))
+}
+/// A word of a capability in the page of a buffer where those are.
 #[inline(always)]
 fn word_at(page: &[u8; PAGE], at: usize) -> CapabilityWord {
-    let number = |at: usize| page.as_chunks().0.get(at).map_or(0, |bytes| u64::from_le_bytes(*bytes));
-    CapabilityWord { handle: number(at * 2), details: number(at * 2 + 1) }
+    CapabilityWord { handle: number_at(page, at * 2), details: number_at(page, at * 2 + 1) }
+}
+/// The badge for it.
+#[inline(always)]
+fn badge_at(page: &[u8; PAGE], at: usize) -> u64 {
+    number_at(page, (BUFFER_BADGES - BUFFER_CAPABILITIES) as usize / 8 + at)
 }
 #[inline(always)]
 fn set_word(page: &mut [u8; PAGE], at: usize, word: CapabilityWord) {

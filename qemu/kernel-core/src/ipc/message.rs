@@ -1,13 +1,15 @@
 //! Copying a message from one thread to another: all of it or nothing.
 
 use crate::block::ControlBlock;
-use crate::cap::{Passed, SpaceId, Wanted};
+use crate::cap::{Offer, Passed, SpaceId, Wanted};
 use crate::hw::Hw;
 use crate::kernel::Kernel;
 use crate::mm::Access;
 use crate::ns::ProcessId;
 use crate::thread::{Registers, ThreadId};
-use bailiwick_abi::{BUFFER_CAPABILITIES, CapabilityWord, Error, MessageInfo, SMALL_MAX, WORDS};
+use bailiwick_abi::{
+    BUFFER_BADGES, BUFFER_CAPABILITIES, CapabilityWord, Error, MessageInfo, SMALL_MAX, WORDS,
+};
 
 /// Whose fault it is that a message cannot go over.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -130,14 +132,14 @@ impl<H: Hw> Kernel<H> {
     fn wanted(&mut self, process: ProcessId, address: u64, count: usize) -> Result<Wanted, Error> {
         let mut wanted = Wanted::new();
         for at in 0..count {
-            let address = address + BUFFER_CAPABILITIES + (at * WORD_BYTES) as u64;
-            let word = self.with_memory(process, |space, s| {
-                Some(CapabilityWord {
-                    handle: space.read_u64(s, address).ok()?,
-                    details: space.read_u64(s, address + 8).ok()?,
-                })
+            let word = address + BUFFER_CAPABILITIES + (at * WORD_BYTES) as u64;
+            let badge = address + BUFFER_BADGES + (at * 8) as u64;
+            let offer = self.with_memory(process, |space, s| {
+                let mut number = |address| space.read_u64(s, address).ok();
+                let word = CapabilityWord { handle: number(word)?, details: number(word + 8)? };
+                Some(Offer { word, badge: number(badge)? })
             });
-            let _ = wanted.push(word.flatten().ok_or(Error::BAD_ADDRESS)?);
+            let _ = wanted.push(offer.flatten().ok_or(Error::BAD_ADDRESS)?);
         }
         Ok(wanted)
     }

@@ -5,7 +5,9 @@ use crate::cap::{Capability, Object};
 use crate::hw::{PAGE, Protection};
 use crate::native::testing::{Actor, Came, PAGES, World};
 use crate::testing::Dice;
-use bailiwick_abi::{BUFFER_CAPABILITIES, Call, CapabilityWord, Handle, MessageInfo, Rights, Transfer};
+use bailiwick_abi::{
+    BUFFER_BADGES, BUFFER_CAPABILITIES, Call, CapabilityWord, Handle, MessageInfo, Rights, Transfer,
+};
 use bailiwick_protocol::message::Exit;
 
 pub(in crate::ipc) const OK: u64 = 0;
@@ -36,7 +38,7 @@ pub(in crate::ipc) struct Pair {
 
 pub(in crate::ipc) fn hand(w: &mut World, from: Actor, handle: Handle, to: Actor, rights: Rights) -> Handle {
     let word = CapabilityWord::new(handle, rights, Transfer::Move);
-    let wanted = crate::cap::Wanted::from_slice(&[word]).unwrap();
+    let wanted = crate::cap::Wanted::from_slice(&[word.into()]).unwrap();
     w.k.caps.transfer(from.space, to.space, &wanted).unwrap()[0].handle()
 }
 
@@ -323,6 +325,11 @@ fn put_words(w: &mut World, who: Actor, words: &[CapabilityWord]) {
         w.write(who.process, address + 8, &word.details.to_le_bytes());
     }
 }
+fn put_badges(w: &mut World, who: Actor, badges: &[u64]) {
+    for (at, badge) in badges.iter().enumerate() {
+        w.write(who.process, PAGES + BUFFER_BADGES + at as u64 * 8, &badge.to_le_bytes());
+    }
+}
 fn get_word(w: &mut World, who: Actor, at: u64) -> CapabilityWord {
     let bytes = w.read(who.process, PAGES + BUFFER_CAPABILITIES + at * 16, 16);
     let word = |from: usize| u64::from_le_bytes(bytes[from..from + 8].try_into().unwrap());
@@ -362,6 +369,50 @@ fn capabilities_go_over_all_together_or_not_at_all() {
     assert_eq!(look(&p, second), Capability { object: p.object, rights: Rights::WRITE, badge: BADGE });
     assert!(p.w.k.caps.look(p.client.space, clock).is_err(), "what was moved is still there");
     assert!(p.w.k.caps.look(p.client.space, p.port).is_ok(), "what was copied is gone");
+}
+
+/// What a message brings with a badge is what `Derive` would have made, and is made where it goes.
+#[test]
+fn a_capability_gets_its_badge_as_it_goes_over_by_the_rules_of_derive() {
+    let mut p = pair();
+    p.buffers();
+    let full = p.w.give(p.server, Capability::all(p.object));
+    let calls = Rights::WRITE.with(Rights::GRANT);
+    let lean = p.w.k.caps.derive(p.server.space, full, calls, 0).unwrap();
+    let badged = p.w.k.caps.derive(p.server.space, full, Rights::ALL, 7).unwrap();
+    let silent = p.w.k.caps.derive(p.server.space, full, Rights::ALL, 0).unwrap();
+    let silent = p.w.k.caps.derive(p.server.space, silent, Rights(!Rights::GRANT.0), 0).unwrap();
+    let clock = p.w.give(p.server, Capability::all(Object::Clock));
+    let word = |handle| CapabilityWord::new(handle, Rights::ALL, Transfer::Badged);
+    p.send(MessageInfo::new(0).with_room(2));
+    p.receive(0);
+    let count = p.w.k.caps.count();
+    for (handle, badge, error) in [
+        (lean, 5, Error::DENIED),
+        (silent, 5, Error::DENIED),
+        (badged, 5, Error::WRONG_KIND),
+        (clock, 5, Error::WRONG_KIND),
+        (Handle(999), 5, Error::BAD_HANDLE),
+    ] {
+        put_words(&mut p.w, p.server, &[word(full), word(handle)]);
+        put_badges(&mut p.w, p.server, &[4, badge]);
+        for answer in [MessageInfo::new(0).with_capabilities(2), MessageInfo::new(8).with_capabilities(2)] {
+            assert_eq!(back(p.reply(answer)), code(error), "{handle:?}");
+            assert_eq!(p.w.k.caps.count(), count, "{handle:?}");
+        }
+    }
+    put_words(&mut p.w, p.server, &[word(full), word(badged)]);
+    put_badges(&mut p.w, p.server, &[5, 0]);
+    assert_eq!(back(p.reply(MessageInfo::new(0).with_capabilities(2))), OK);
+    let [first, second] = [0, 1].map(|at| get_word(&mut p.w, p.client, at));
+    let look = |p: &Pair, word: CapabilityWord| p.w.k.caps.look(p.client.space, word.handle()).unwrap();
+    assert_eq!(look(&p, first), Capability { object: p.object, rights: calls, badge: 5 });
+    assert_eq!(look(&p, second), Capability { object: p.object, rights: calls, badge: 7 });
+    assert_eq!([first.rights(), second.rights()], [calls; 2]);
+    // It was derived from the server's, which is still there and takes it back.
+    assert!(p.w.k.caps.look(p.server.space, full).is_ok());
+    p.w.k.caps.revoke_badge(p.server.space, full, 5).unwrap();
+    assert!(p.w.k.caps.look(p.client.space, first.handle()).is_err());
 }
 
 #[test]

@@ -21,10 +21,14 @@ pub(super) struct Answer {
     pub(super) capabilities: usize,
 }
 
+/// The badge of the manager's first capability, for whatever gets one as it is handed on.
+const SOMEBODYS: u64 = 1 << 32;
+
 impl Buffer {
     /// The thread's buffer from now on.
     pub(super) fn new() -> Result<Buffer, Error> {
-        let buffer = Box::into_raw(Box::new(MessageBuffer::new()));
+        let badges = [SOMEBODYS; CAPABILITIES_MAX];
+        let buffer = Box::into_raw(Box::new(MessageBuffer { badges, ..MessageBuffer::new() }));
         // SAFETY: it is never freed, and touched between calls only.
         unsafe { raw::set_buffer(buffer) }?;
         Ok(Buffer(buffer))

@@ -36,10 +36,11 @@ const GOOD: &str = "forever";
 const BAD: [&str; 6] = ["rooted", "mighty", "hostnet", "bound", "hooked", "tuned"];
 
 /// All rows, in the order in which they are tried. The last leave threads behind.
-const ROWS: [Row; 19] = [
+const ROWS: [Row; 20] = [
     ("handles made up", attacks::handles),
     ("calls on the wrong kind", attacks::kinds),
     ("another badge", attacks::badges),
+    ("a badge for what is handed on", badge_handed_on),
     ("replies to nobody", replies),
     ("a neighbour's id", || attacks::names([THEIRS, NOBODYS])),
     ("random frames", random_frames),
@@ -96,6 +97,15 @@ fn refusal<T, E: ToString>(came: Result<T, E>) -> String {
 
 fn done<T, E>(came: Result<T, E>) -> Result<T, Error> {
     came.map_err(|_| Error::NO_CALL)
+}
+
+/// A capability that may be handed on, sent with the badge of somebody else's.
+fn badge_handed_on() -> Came {
+    let derived = with_factory(|factory| done(factory.derive(Rights::all())))?.into_channel().into_handle();
+    let word = CapabilityWord::new(derived, Access::ALL, Transfer::Badged);
+    let came = Buffer::new()?.exchange(slot::FACTORY, &[1, 0], &[word]);
+    sys::delete(derived);
+    Ok(came.map_or_else(|error| error.to_string(), |_| String::from("it went")))
 }
 
 /// Answers that were never asked for, by capabilities that are none.

@@ -16,7 +16,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use bailiwick_abi::{
-    BUFFER_CAPABILITIES, Call, CapabilityWord, Error, Handle, MessageInfo, Rights, Transfer,
+    BUFFER_BADGES, BUFFER_CAPABILITIES, Call, CapabilityWord, Error, Handle, MessageInfo, Rights, Transfer,
 };
 use bailiwick_protocol::message::Exit;
 
@@ -195,10 +195,12 @@ impl Pair {
     }
 }
 
-/// What `words` says is in the page of capabilities of a thread of this process.
+/// What `words` says is in the page of capabilities of a thread of this process, with a badge for each.
 fn put_words(p: &mut Pair, of: Actor, words: &[CapabilityWord]) {
-    let bytes: Vec<u8> =
-        words.iter().flat_map(|w| [w.handle.to_le_bytes(), w.details.to_le_bytes()]).flatten().collect();
+    let mut numbers: Vec<u64> = words.iter().flat_map(|w| [w.handle, w.details]).collect();
+    numbers.resize((BUFFER_BADGES - BUFFER_CAPABILITIES) as usize / 8, 0);
+    numbers.extend([5, 6, 7, 0]);
+    let bytes: Vec<u8> = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
     // If the page has gone the long way says so.
     let _ = p.w.k.with_memory(of.process, |space, s| space.write(s, PAGES + BUFFER_CAPABILITIES, &bytes));
 }
@@ -287,6 +289,19 @@ const EXITS: &Exits = &[
         put_words(p, p.client, &[word, CapabilityWord::default()]);
         p.fill(p.client, 9);
         p.sends(LONG.with_capabilities(2))
+    }),
+    ("a badge by who may make none", |p| {
+        p.seen();
+        let object = p.object;
+        let handle = p.w.give(p.client, Capability { object, rights: Rights(!Rights::CREATE.0), badge: 0 });
+        put_words(p, p.client, &[CapabilityWord::new(handle, Rights::ALL, Transfer::Badged)]);
+        p.sends(SMALL.with_capabilities(1))
+    }),
+    ("a badge on what has one", |p| {
+        p.seen();
+        let handle = p.w.give(p.client, Capability { object: p.object, rights: Rights::ALL, badge: 9 });
+        put_words(p, p.client, &[CapabilityWord::new(handle, Rights::ALL, Transfer::Badged)]);
+        p.sends(SMALL.with_capabilities(1))
     }),
     ("a capability that is moved twice", |p| {
         p.seen();
@@ -536,9 +551,13 @@ fn capabilities_go_the_short_way_as_they_go_the_long_one() {
     let read = Rights::READ.with(Rights::GRANT);
     for length in [0, 8, 64, 65, 1000] {
         for count in 1..=3 {
-            for (how, rights) in
-                [(Transfer::Copy, Rights::ALL), (Transfer::Move, Rights::ALL), (Transfer::Copy, read)]
-            {
+            for (how, rights) in [
+                (Transfer::Copy, Rights::ALL),
+                (Transfer::Move, Rights::ALL),
+                (Transfer::Badged, Rights::ALL),
+                (Transfer::Copy, read),
+                (Transfer::Badged, read),
+            ] {
                 let (mut short, mut long) = (pair(), pair());
                 let info = MessageInfo::new(length).with_capabilities(count).with_room(count);
                 for round in 0..4 {
@@ -853,7 +872,7 @@ fn random_exchanges_come_out_alike_with_and_without_the_short_way() {
                 // Some are one's own, some are nobody's, and some get lost on the way.
                 let by = if process == p.server.process { p.server } else { p.client };
                 if made.info.capabilities() > 0 && p.w.k.caps.room(by.space) > 0 {
-                    let how = if seed.is_multiple_of(2) { Transfer::Copy } else { Transfer::Move };
+                    let how = [Transfer::Copy, Transfer::Move, Transfer::Badged][usize::from(seed % 3)];
                     let words = [(); 3].map(|()| gift(p, by, Rights(0xff ^ (seed & 3)), how));
                     put_words(p, by, &words[..2 + usize::from(!seed.is_multiple_of(5))]);
                 }
