@@ -3,141 +3,22 @@
 //! Everything here borrows from the frame: decoding copies nothing, allocates nothing and takes time linear in
 //! the frame. No sequence has elements of size zero, so a claimed length cannot drive a loop by itself.
 
-use crate::error::{Errno, RefusalCode};
-use crate::id::{ContainerId, GrantHandle};
-use crate::op::ObjectKind;
+mod authority;
+mod event;
+mod state;
+
+use crate::id::ContainerId;
 use crate::quota::{Amounts, Quota};
 use crate::rights::Rights;
 use serde::{Deserialize, Serialize};
 
+pub use authority::*;
+pub use event::*;
+pub use state::*;
+
 /// Nanoseconds of the kernel's monotonic clock.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize)]
 pub struct Nanos(pub u64);
-
-/// `Hello`: what the client speaks.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Hello {
-    /// Lowest version the client speaks.
-    pub version_min: u16,
-    /// Highest version the client speaks.
-    pub version_max: u16,
-}
-
-/// Reply to `Hello`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct HelloReply {
-    /// Lowest version the server speaks.
-    pub version_min: u16,
-    /// Highest version the server speaks.
-    pub version_max: u16,
-    /// Largest frame either side may send, in bytes.
-    pub frame_max: u32,
-    /// Hash of all message types ([`crate::frame::schema_hash`]).
-    pub schema: u64,
-}
-
-/// Reply to `Describe`: a holder's own authority, nothing about others.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Description {
-    /// What the capability stands for.
-    pub kind: ObjectKind,
-    /// What it allows.
-    pub rights: Rights,
-    /// How many derivations it is away from the capability the system began with.
-    pub depth: u16,
-    /// On a factory, what is left of its own quota; an ancestor may have less. None on anything else.
-    pub left: Option<Quota>,
-    /// In how long it ends by itself; none if it does not.
-    pub lifetime: Option<Nanos>,
-    /// How many calls that need a right it is good for; none if for any number.
-    pub uses: Option<u32>,
-}
-
-/// `Derive`: what to keep; nothing that the sender does not hold is added.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Derive {
-    /// Mask put over the sender's rights.
-    pub rights: Rights,
-    /// In how long the copy, and whatever is derived from it, ends by itself, if not earlier.
-    pub lifetime: Option<Nanos>,
-    /// How many calls that need a right the copy, and whatever is derived from it, is good for.
-    pub uses: Option<u32>,
-}
-
-impl Derive {
-    /// A copy with at most these rights, good as long and as often as the sender's own.
-    pub const fn new(rights: Rights) -> Self {
-        Derive { rights, lifetime: None, uses: None }
-    }
-}
-
-/// Reply to `Derive`, with the capability beside it, and to `Grant`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct DeriveReply {
-    /// What the sender knows the new capability by, to take it back alone.
-    pub handle: GrantHandle,
-}
-
-/// Most handles in one [`GrantPath`].
-pub const PATH_MAX: usize = 16;
-
-/// Names a capability from another one down: a handle that `Derive` on that one gave, then one that `Derive` on the
-/// capability so named gave, and so on. At most [`PATH_MAX`] long.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct GrantPath {
-    handles: [GrantHandle; PATH_MAX],
-    len: usize,
-}
-
-impl GrantPath {
-    /// The path along these handles; none if they are too many.
-    pub fn new(path: &[GrantHandle]) -> Option<Self> {
-        let mut handles = [GrantHandle(0); PATH_MAX];
-        handles.get_mut(..path.len())?.copy_from_slice(path);
-        Some(GrantPath { handles, len: path.len() })
-    }
-    /// Its handles, the first one first.
-    pub fn as_slice(&self) -> &[GrantHandle] {
-        self.handles.get(..self.len).unwrap_or_default()
-    }
-}
-impl Serialize for GrantPath {
-    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        self.as_slice().serialize(s)
-    }
-}
-impl<'de> Deserialize<'de> for GrantPath {
-    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        d.deserialize_seq(PathVisitor)
-    }
-}
-
-struct PathVisitor;
-
-impl<'de> serde::de::Visitor<'de> for PathVisitor {
-    type Value = GrantPath;
-
-    fn expecting(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        write!(f, "at most {PATH_MAX} handles")
-    }
-
-    fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut seq: A) -> Result<GrantPath, A::Error> {
-        let mut path = GrantPath { handles: [GrantHandle(0); PATH_MAX], len: 0 };
-        while let Some(handle) = seq.next_element()? {
-            let too_long = || serde::de::Error::invalid_length(PATH_MAX + 1, &self);
-            *path.handles.get_mut(path.len).ok_or_else(too_long)? = handle;
-            path.len += 1;
-        }
-        Ok(path)
-    }
-}
-
-/// `RevokeOne`: which of the capabilities derived from the sender's, directly or further down.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct RevokeOne {
-    /// From the sender's capability down; not empty.
-    pub path: GrantPath,
-}
 
 /// Where a process's standard streams go.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -212,148 +93,6 @@ pub struct LimitsReply<'a> {
     pub quota: Quota,
     /// What its bundles may ask for, as the text of a policy.
     pub policy: &'a str,
-}
-
-/// Where a container is in its life (runtime-spec, runtime.md "State", and runc's "paused").
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
-pub enum Status {
-    /// Its environment is being made.
-    Creating,
-    /// Its first process waits at the gate.
-    Created,
-    /// Its program runs.
-    Running,
-    /// Its processes are frozen.
-    Paused,
-    /// Its first process has ended.
-    Stopped,
-}
-
-impl Status {
-    /// The runtime-spec's word.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Status::Creating => "creating",
-            Status::Created => "created",
-            Status::Running => "running",
-            Status::Paused => "paused",
-            Status::Stopped => "stopped",
-        }
-    }
-}
-impl core::fmt::Display for Status {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-/// How a process ended.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
-pub enum Exit {
-    /// It called exit with this status.
-    Code(u8),
-    /// This signal ended it.
-    Signal(u8),
-    /// The kernel killed it because its resource group was out of memory.
-    OutOfMemory,
-}
-
-impl Exit {
-    /// The shell's number for it: the status, or 128 + the signal (out of memory is `SIGKILL`: 137).
-    pub const fn status(self) -> u8 {
-        match self {
-            Exit::Code(code) => code,
-            Exit::Signal(signal) => 128u8.wrapping_add(signal),
-            Exit::OutOfMemory => 137,
-        }
-    }
-}
-
-/// Reply to `State`. Annotations are fetched one by one with `Annotation`.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct State<'a> {
-    /// `ociVersion` of the container's configuration.
-    pub oci_version: &'a str,
-    /// Its id.
-    pub id: &'a str,
-    /// Where it is in its life.
-    pub status: Status,
-    /// The first process, as the host numbers it; none before `created` and after `stopped`.
-    pub pid: Option<u32>,
-    /// The bundle's path as given at creation.
-    pub bundle: &'a str,
-    /// How the first process ended, once it has.
-    pub exit: Option<Exit>,
-    /// When the record was made.
-    pub created_at: Nanos,
-    /// How many annotations there are.
-    pub annotations: u32,
-}
-
-/// A [`State`] as it travels. Its texts are one, so that they are looked at once to be text, and what is of one length
-/// is in front of it.
-#[derive(Serialize, Deserialize)]
-struct StateBody<T> {
-    /// Little-endian.
-    created_at: [u8; 8],
-    status: Status,
-    /// How much of the text is the version,
-    version: u16,
-    /// and how much behind it the id. The rest is the bundle's path.
-    id: u16,
-    text: T,
-    pid: Option<u32>,
-    exit: Option<Exit>,
-    annotations: u32,
-}
-
-/// Texts one directly after the other.
-struct Joined<'a>([&'a str; 3]);
-
-impl Serialize for Joined<'_> {
-    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        let [first, second, third] = self.0;
-        s.collect_str(&format_args!("{first}{second}{third}"))
-    }
-}
-
-impl Serialize for State<'_> {
-    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        let length = |text: &str| u16::try_from(text.len()).map_err(serde::ser::Error::custom);
-        let body = StateBody {
-            created_at: self.created_at.0.to_le_bytes(),
-            status: self.status,
-            version: length(self.oci_version)?,
-            id: length(self.id)?,
-            text: Joined([self.oci_version, self.id, self.bundle]),
-            pid: self.pid,
-            exit: self.exit,
-            annotations: self.annotations,
-        };
-        body.serialize(s)
-    }
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for State<'a> {
-    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        let body = StateBody::<&'a str>::deserialize(d)?;
-        let parts = body.text.split_at_checked(body.version.into()).and_then(|(version, rest)| {
-            let (id, bundle) = rest.split_at_checked(body.id.into())?;
-            Some((version, id, bundle))
-        });
-        let (oci_version, id, bundle) =
-            parts.ok_or_else(|| serde::de::Error::custom("the texts are shorter than it is said"))?;
-        Ok(State {
-            oci_version,
-            id,
-            status: body.status,
-            pid: body.pid,
-            bundle,
-            exit: body.exit,
-            created_at: Nanos(u64::from_le_bytes(body.created_at)),
-            annotations: body.annotations,
-        })
-    }
 }
 
 /// `Annotation`.
@@ -609,66 +348,6 @@ pub struct Grant<'a> {
 pub struct Take<'a> {
     /// What it was stored under.
     pub name: &'a str,
-}
-
-/// `Events`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Events {
-    /// Position in the stream of all events ever: 0 for the oldest kept, then what the last reply gave as `next`. None
-    /// begins with whatever happens next.
-    pub cursor: Option<u64>,
-    /// Whether to wait when nothing is there.
-    pub waiting: Waiting,
-}
-
-/// What happened to a container.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
-pub enum EventKind {
-    /// Its first process waits at the gate.
-    Created,
-    /// The gate was opened.
-    Started,
-    /// Its processes were frozen.
-    Paused,
-    /// They were thawed.
-    Resumed,
-    /// Its first process has ended.
-    Exited(Exit),
-    /// The kernel killed a process in it because memory ran out.
-    OutOfMemory,
-    /// It was removed.
-    Deleted,
-    /// Its creation was refused by this rule.
-    Refused(RefusalCode),
-    /// Its creation failed: the kernel's number.
-    Failed(Errno),
-    /// What was left of it was removed for it to be made again, the time with this number ([`DeleteMode::Again`]). Its
-    /// next life is told from `Created` on.
-    Restarted(u32),
-    /// Its limits were changed.
-    Updated,
-}
-
-/// One event.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct EventRow {
-    /// When it was noticed.
-    pub at: Nanos,
-    /// The container, by the name that its own factory has for it.
-    pub id: ContainerId,
-    /// What happened.
-    pub kind: EventKind,
-}
-
-/// Reply to `Events`.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-pub struct EventPage {
-    /// The cursor to go on from.
-    pub next: u64,
-    /// Events between the asked cursor and these that were dropped before this reader came.
-    pub lost: u64,
-    /// The events, the oldest first.
-    pub rows: heapless::Vec<EventRow, PAGE_ROWS>,
 }
 
 /// A decoded request.
