@@ -147,8 +147,8 @@ pub struct Exec<'a> {
 /// Reply to `Exec`; the process's capability comes beside it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct ExecReply {
-    /// Its number as the host has it.
-    pub pid: u32,
+    /// Its number as the host has it; none if the policy it was made under does not tell.
+    pub pid: Option<u32>,
 }
 
 /// Whether a call for something that is not there yet waits for it.
@@ -208,8 +208,8 @@ pub struct Statistics {
 /// One row of `Processes`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct ProcessRow {
-    /// Number as the host has it.
-    pub pid: u32,
+    /// Number as the host has it; none if the policy it was made under does not tell.
+    pub pid: Option<u32>,
     /// Number inside the container; none if the kernel does not tell.
     pub inner_pid: Option<u32>,
 }

@@ -173,7 +173,7 @@ fn replies() -> Vec<(Reply<'static>, &'static str)> {
         ListRow { id: ContainerId::new("web").unwrap(), status: Status::Running, pid: Some(7), exit: None };
     let list = ListPage { rows: heapless::Vec::from_slice(&[row]).unwrap(), next: Some(1) };
     let processes = ProcessPage {
-        rows: heapless::Vec::from_slice(&[ProcessRow { pid: 7, inner_pid: Some(1) }]).unwrap(),
+        rows: heapless::Vec::from_slice(&[ProcessRow { pid: Some(7), inner_pid: Some(1) }]).unwrap(),
         next: None,
     };
     let state = State {
@@ -220,11 +220,11 @@ fn replies() -> Vec<(Reply<'static>, &'static str)> {
             Reply::Limits(LimitsReply { quota: delegate().quota, policy: "hook /\n" }),
             "00000102 01040000000000000001808080800400 07686f6f6b202f0a",
         ),
-        (Reply::Exec(ExecReply { pid: 7 }), "0000010207"),
+        (Reply::Exec(ExecReply { pid: Some(7) }), "00000102 0107"),
         (Reply::Exit(Exit::OutOfMemory), "0000010202"),
         (Reply::Logs(LogsReply { next: 2, lost: 0, end: true, bytes: b"hi" }), "00000102020001026869"),
         (Reply::Statistics(statistics), "00000102 8020 00 018040 00 01f403 01 00 00 00"),
-        (Reply::Processes(Box::leak(Box::new(processes))), "000001020107010100"),
+        (Reply::Processes(Box::leak(Box::new(processes))), "00000102 01 0107 0101 00"),
         (
             Reply::Events(Box::leak(Box::new(events()))),
             "00000102 09 02 07 ac02 03776562 00 00 03776562 04 0003 00 03776562 07 0c 00 03776562 08 0c 00 03776562 05 \

@@ -94,13 +94,38 @@ fn a_running_container_is_deleted_only_with_force() {
 }
 
 #[test]
+fn numbers_that_the_host_has_for_processes_are_told_if_the_policy_says_so() {
+    let (_loopback, root) = world();
+    for (policy, told) in [("include privileged", true), ("include baseline", false)] {
+        let factory = root.delegate(Rights::all(), few(2), Some(policy)).unwrap();
+        let web = factory.create("web", "/b", Stdio::Log, &bundle(&["sleep", "1000"])).unwrap();
+        web.start().unwrap();
+        assert_eq!(web.state(|state| (state.status, state.pid.is_some())), Ok((Status::Running, told)));
+        let rows = factory.list(Page { from: 0 }).unwrap().rows;
+        assert_eq!(rows.iter().map(|row| row.pid.is_some()).collect::<Vec<_>>(), [told]);
+        let exec = Exec { args: "sleep\0001000\0", env: "", cwd: None, user: None, stdio: Stdio::Log };
+        let (reply, _process) = web.exec(exec).unwrap();
+        assert_eq!(reply.pid.is_some(), told);
+        let rows = web.processes(Page { from: 0 }).unwrap().rows;
+        let inside: Vec<_> = rows.iter().map(|row| row.inner_pid).collect();
+        assert_eq!(inside, [Some(1), Some(2)]);
+        assert!(rows.iter().all(|row| row.pid.is_some() == told));
+        // Who joins it is none of those who are told.
+        let mut join = config(&["true"]);
+        join["linux"]["namespaces"][2]["path"] = "/run/containers/web/ns/ipc".into();
+        let made = factory.create("job", "/b", Stdio::Log, &Directory::bundle(join.to_string()));
+        assert_eq!(made.map(|job| job.start()), Ok(Ok(())), "{policy}");
+    }
+}
+
+#[test]
 fn a_process_is_started_in_a_container_waited_for_and_forgotten() {
     let (loopback, factory) = world();
     let web = factory.create("web", "/b", Stdio::Log, &bundle(&["sleep", "1000"])).unwrap();
     web.start().unwrap();
     let exec = |args| Exec { args, env: "A=b\0", cwd: None, user: None, stdio: Stdio::Log };
     let (reply, process) = web.exec(exec("sh\0-c\0echo inside; exit 4\0")).unwrap();
-    assert!(reply.pid > 0);
+    assert!(reply.pid.is_some_and(|pid| pid > 0));
     assert_eq!(process.describe().unwrap().kind, ObjectKind::Process);
     assert_eq!(process.wait(), Ok(Exit::Code(4)));
     let text = process.logs(Logs { cursor: 0, waiting: Waiting::No }, |r| r.bytes.to_vec()).unwrap();

@@ -114,12 +114,12 @@ fn processes<F: Fixture>(c: &mut Context<'_, F>) -> Case {
         return failed("execute");
     };
     let Ok(page) = c.glue().processes(key, 0) else { return failed("processes") };
-    let listed: Vec<u32> = page.rows.iter().map(|row| row.pid).collect();
-    let mut expected = Vec::from([pid.0, further.0]);
+    let listed: Vec<Option<u32>> = page.rows.iter().map(|row| row.pid).collect();
+    let mut expected = Vec::from([Some(pid.0), Some(further.0)]);
     expected.sort_unstable();
     ensure_eq!(listed, expected, "the numbers");
     ensure_eq!(page.next, None, "the next page");
-    let first = page.rows.iter().find(|row| row.pid == pid.0).and_then(|row| row.inner_pid);
+    let first = page.rows.iter().find(|row| row.pid == Some(pid.0)).and_then(|row| row.inner_pid);
     ensure!(first.is_none_or(|inner| inner == 1), "the first is number {first:?} inside");
     let Ok(page) = c.glue().processes(key, 2) else { return failed("processes from 2") };
     ensure!(page.rows.is_empty() && page.next.is_none(), "a page after the end: {page:?}");

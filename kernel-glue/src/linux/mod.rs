@@ -462,7 +462,7 @@ impl KernelGlue for Linux {
         let mut page = ProcessPage::default();
         let start = usize::try_from(from).unwrap_or(usize::MAX);
         for (position, pid) in all.iter().enumerate().skip(start) {
-            let row = ProcessRow { pid: *pid, inner_pid: inner_pid(&self.proc, *pid) };
+            let row = ProcessRow { pid: Some(*pid), inner_pid: inner_pid(&self.proc, *pid) };
             if page.rows.push(row).is_err() {
                 page.next = u32::try_from(position).ok();
                 break;

@@ -181,7 +181,7 @@ impl KernelGlue for Model {
         let count = self.living(key).count() as u32;
         let end = from.saturating_add(PAGE_ROWS as u32);
         for process in self.living(key).skip(from as usize).take(PAGE_ROWS) {
-            let row = ProcessRow { pid: process.pid.0, inner_pid: own.then_some(process.inner) };
+            let row = ProcessRow { pid: Some(process.pid.0), inner_pid: own.then_some(process.inner) };
             if page.rows.push(row).is_err() {
                 break;
             }

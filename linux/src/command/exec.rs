@@ -45,13 +45,14 @@ fn undo(process: &Process) {
 
 fn in_foreground(
     exec: &arguments::Exec,
-    pid: u32,
+    pid: Option<u32>,
     process: &Process,
     relay: Option<Relay>,
     signals: Signals,
 ) -> Result<u8, Failure> {
     if let Some(file) = &exec.pid_file {
-        write_pid_file(file, pid).inspect_err(|_| undo(process))?;
+        let told = pid.ok_or_else(|| Failure::about(&exec.id, "its policy does not tell process numbers"));
+        told.and_then(|pid| write_pid_file(file, pid)).inspect_err(|_| undo(process))?;
     }
     let status = wait_passing_signals(process, signals)?;
     relay.into_iter().for_each(Relay::finish);

@@ -106,11 +106,12 @@ pub(crate) fn ps(root: &Path, id: &str, format: Format) -> Result<(), Failure> {
         from = page.next;
     }
     if format == Format::Json {
-        let numbers: Vec<u32> = rows.iter().map(|row| row.pid).collect();
+        let numbers: Vec<u32> = rows.iter().filter_map(|row| row.pid).collect();
         return print(format_args!("{}\n", Value::from(numbers)));
     }
-    let row = |pid: u32, inner: Option<u32>| {
-        [pid.to_string(), inner.map_or("-".into(), |inner| inner.to_string()), command_line(pid)]
+    let number = |pid: Option<u32>| pid.map_or("-".into(), |pid| pid.to_string());
+    let row = |pid: Option<u32>, inner: Option<u32>| {
+        [number(pid), number(inner), pid.map(command_line).unwrap_or_default()]
     };
     let header = ["PID", "INSIDE", "COMMAND"].map(String::from);
     let rows = rows.iter().map(|r| row(r.pid, r.inner_pid));

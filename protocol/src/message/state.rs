@@ -67,7 +67,8 @@ pub struct State<'a> {
     pub id: &'a str,
     /// Where it is in its life.
     pub status: Status,
-    /// The first process, as the host numbers it; none before `created` and after `stopped`.
+    /// The first process, as the host numbers it; none before `created`, after `stopped`, and where the policy that the
+    /// container was made under does not tell.
     pub pid: Option<u32>,
     /// The bundle's path as given at creation.
     pub bundle: &'a str,

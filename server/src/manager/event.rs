@@ -201,5 +201,6 @@ fn commit_created(
     }
     record.oci.mark_created()?;
     record.pid = Some(prepared.pid);
+    record.told = record.pid.filter(|_| record.policy.tells_pids());
     Ok(())
 }

@@ -68,6 +68,8 @@ pub(crate) struct Record {
     pub(crate) work: Work,
     /// Its first process, once it waits at the gate.
     pub(crate) pid: Option<Pid>,
+    /// The same, if its number is told.
+    pub(crate) told: Option<Pid>,
     pub(crate) first: Execution,
     /// Processes started by `Exec` that are not forgotten.
     pub(crate) execs: BTreeMap<ExecKey, ProcessHandle>,
@@ -82,9 +84,16 @@ pub(crate) struct Record {
 impl Record {
     /// The first process as the state shows it: from `created` until `stopped`.
     pub(crate) fn visible_pid(&self) -> Option<u32> {
+        self.until_stopped(self.told)
+    }
+    /// The first process for as long as others may join it.
+    pub(crate) fn joined_pid(&self) -> Option<u32> {
+        self.until_stopped(self.pid)
+    }
+    fn until_stopped(&self, pid: Option<Pid>) -> Option<u32> {
         match self.oci.state().status() {
             Status::Creating | Status::Stopped => None,
-            Status::Created | Status::Running | Status::Paused => self.pid.map(|pid| pid.0),
+            Status::Created | Status::Running | Status::Paused => pid.map(|pid| pid.0),
         }
     }
 }

@@ -117,7 +117,7 @@ pub(super) fn join(manager: &Manager, factory: FactoryHandle, plan: &mut Plan) -
     let ids = manager.factories.get(factory).map(|factory| &factory.ids);
     let pid_of = |id: &str| {
         let handle = ids?.get(&ContainerId::new(id).ok()?)?;
-        manager.containers.get(*handle)?.visible_pid()
+        manager.containers.get(*handle)?.joined_pid()
     };
     Ok(plan::join(plan, pid_of)?)
 }
@@ -201,6 +201,7 @@ fn enter(
         resources,
         work: Work::Idle,
         pid: None,
+        told: None,
         first: Execution::new(create.stdio),
         execs: BTreeMap::new(),
         watch: Watch::new(),

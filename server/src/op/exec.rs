@@ -32,7 +32,7 @@ pub(super) fn run<'m, G: KernelGlue, P: Port>(
     let next = record.next_exec.checked_add(1).filter(|_| record.execs.len() < EXECS_MAX);
     let next = next.ok_or(Refusal::new(RefusalCode::Full, "processes of this container"))?;
     let plan = exec_plan(record.oci.config(), &glue.features(), &record.policy, &exec)?;
-    let factory = record.factory;
+    let (factory, tells_pids) = (record.factory, record.policy.tells_pids());
     let cost = quota::exec(exec.stdio);
     manager.check_quota(factory, &cost.plus(quota::CAPABILITY))?;
     let (handle, badge) = enter(manager, &call, container, key, exec.stdio)?;
@@ -43,7 +43,8 @@ pub(super) fn run<'m, G: KernelGlue, P: Port>(
                 record.next_exec = next;
                 record.execs.insert(key, handle);
             }
-            Ok(Answer::Capability(Reply::Exec(ExecReply { pid: pid.0 }), badge))
+            let pid = tells_pids.then_some(pid.0);
+            Ok(Answer::Capability(Reply::Exec(ExecReply { pid }), badge))
         }
         Err(fault) => {
             manager.take_back(badge, Object::Process(handle));

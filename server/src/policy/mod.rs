@@ -73,6 +73,9 @@ bitflags! {
         const OOM_PROTECTION = 1 << 5;
         /// A namespace may be one that a path of the host names.
         const NAMESPACE_PATHS = 1 << 6;
+        /// Whoever may look at a container is told which numbers the host has for its processes: what others start and end
+        /// shows in them.
+        const HOST_PIDS = 1 << 7;
     }
 }
 
@@ -166,6 +169,11 @@ impl Policy {
     /// Whether this allows nothing that `other` does not.
     pub fn is_within(&self, other: &Policy) -> bool {
         self.narrow(other) == *self
+    }
+
+    /// Whether the host's process numbers are told.
+    pub(crate) const fn tells_pids(&self) -> bool {
+        self.allow.contains(Allow::HOST_PIDS)
     }
 
     /// Its text, in the order of `text`'s table.

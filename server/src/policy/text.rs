@@ -15,7 +15,7 @@
 //! | `hook DIRECTORY` | hooks whose program lies below |
 //! | `annotation NAME` | an annotation; `*` as above |
 //! | `seccomp optional\|where-possible\|required` | whether a system-call filter may be missing |
-//! | `allow WORD…` | `writable-root`, `new-privileges`, `unmasked-proc`, `group-path`, `shared-mounts`, `oom-protection`, `namespace-paths` |
+//! | `allow WORD…` | `writable-root`, `new-privileges`, `unmasked-proc`, `group-path`, `shared-mounts`, `oom-protection`, `namespace-paths`, `host-pids` |
 //! | `rlimit NAME MAX` | a hard limit of setrlimit(2) up to MAX; without a line there is no ceiling |
 //!
 //! `*` for KIND, NAME of a capability or WORD is all there are. A word that is not known is refused, not skipped.

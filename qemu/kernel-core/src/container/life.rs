@@ -133,7 +133,7 @@ impl<H: Hw> Kernel<H> {
         let mut rows: Vec<ProcessRow> = Vec::new();
         for process in self.living_in(group) {
             let inner = self.processes.get(process).and_then(|p| p.linux()).map(|linux| linux.own_number());
-            rows.extend(self.host_number(process).map(|pid| ProcessRow { pid, inner_pid: inner }));
+            rows.extend(self.host_number(process).map(|pid| ProcessRow { pid: Some(pid), inner_pid: inner }));
         }
         rows.sort_unstable_by_key(|row| row.pid);
         let rest = rows.get(from as usize..).unwrap_or(&[]);

@@ -56,7 +56,7 @@ pub(super) fn process_head(console: &mut dyn Console) {
 }
 
 pub(super) fn process_row(row: &ProcessRow, console: &mut dyn Console) {
-    say(console, format_args!("{:>5} {:>6}\n", row.pid, or_dash(row.inner_pid)));
+    say(console, format_args!("{:>5} {:>6}\n", or_dash(row.pid), or_dash(row.inner_pid)));
 }
 
 pub(super) fn pivot(pair: PivotRootReply<'_>, console: &mut dyn Console) {
