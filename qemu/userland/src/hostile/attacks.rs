@@ -119,9 +119,9 @@ impl Tally {
     fn count<T>(&mut self, came: Result<T, Error>) {
         match came {
             Ok(_) => self.answered += 1,
-            Err(Error::TOO_LARGE | Error::BAD_ADDRESS | Error::BAD_HANDLE | Error::DENIED) => {
-                self.refused += 1
-            }
+            Err(
+                Error::TOO_LARGE | Error::BAD_ADDRESS | Error::BAD_HANDLE | Error::DENIED | Error::WRONG_KIND,
+            ) => self.refused += 1,
             Err(_) => self.lost += 1,
         }
     }
