@@ -103,7 +103,7 @@ fn numbers_that_the_host_has_for_processes_are_told_if_the_policy_says_so() {
         assert_eq!(web.state(|state| (state.status, state.pid.is_some())), Ok((Status::Running, told)));
         let rows = factory.list(Page { from: 0 }).unwrap().rows;
         assert_eq!(rows.iter().map(|row| row.pid.is_some()).collect::<Vec<_>>(), [told]);
-        let exec = Exec { args: "sleep\0001000\0", env: "", cwd: None, user: None, stdio: Stdio::Log };
+        let exec = Exec { args: "sleep\x001000\0", env: "", cwd: None, user: None, stdio: Stdio::Log };
         let (reply, _process) = web.exec(exec).unwrap();
         assert_eq!(reply.pid.is_some(), told);
         let rows = web.processes(Page { from: 0 }).unwrap().rows;
