@@ -117,7 +117,7 @@ fn manifest(text: &str) -> Result<tempfile::NamedTempFile> {
 }
 
 /// What the program `requests` counts: its name, what is aimed at, and what is inside the bracket.
-const REQUESTS: [(&str, Option<f64>, &str); 10] = [
+const REQUESTS: [(&str, Option<f64>, &str); 12] = [
     (
         "describe",
         Some(900.0),
@@ -131,6 +131,12 @@ const REQUESTS: [(&str, Option<f64>, &str); 10] = [
         "the same, by its handle, its sweep and its end in the holder's space included",
     ),
     ("refusal for lack of rights", None, "the same, with the names of the rights in the answer"),
+    (
+        "derive a capability beside 900 others",
+        Some(2000.0),
+        "as the one above, with nearly as many as a process can hold",
+    ),
+    ("revoke of one capability beside 900 others", None, "the same"),
     (
         "life",
         Some(400_000.0),

@@ -24,6 +24,8 @@ use core::arch::x86_64::_rdtsc;
 const WARM_UP: usize = 20;
 /// Rounds of a request.
 const ROUNDS: usize = 1000;
+/// Capabilities that are about: nearly as many as a process can have.
+const OTHERS: usize = 900;
 /// Rounds of a container's life, and those before that are not counted.
 const LIVES: usize = 20;
 const FIRST_LIVES: usize = 5;
@@ -117,8 +119,8 @@ fn lives(factory: &Factory<EndpointChannel>, bundles: BundleDirectory, empty: u6
     Ok(())
 }
 
-/// Deriving a capability, taking it back by its handle, and a call for which one lacks the right.
-fn authority(idle: &Container<EndpointChannel>, empty: u64) -> Result<(), Failure> {
+/// Deriving a capability, and taking it back by its handle.
+fn derive_and_revoke(idle: &Container<EndpointChannel>) -> Result<(Counts, Counts), Failure> {
     let (mut derived, mut revoked) = (Vec::with_capacity(ROUNDS), Vec::with_capacity(ROUNDS));
     for round in 0..WARM_UP + ROUNDS {
         let begin = now();
@@ -132,8 +134,14 @@ fn authority(idle: &Container<EndpointChannel>, empty: u64) -> Result<(), Failur
             revoked.push(ended - made);
         }
     }
-    say("derive a capability", Counts(derived), empty);
-    say("revoke of one capability", Counts(revoked), empty);
+    Ok((Counts(derived), Counts(revoked)))
+}
+
+/// Both, also with many others about, and a call for which one lacks the right.
+fn authority(idle: &Container<EndpointChannel>, empty: u64) -> Result<(), Failure> {
+    let (derived, revoked) = derive_and_revoke(idle)?;
+    say("derive a capability", derived, empty);
+    say("revoke of one capability", revoked, empty);
     let viewer = idle.derive(Rights::INSPECT)?;
     let refused = count(WARM_UP, ROUNDS, || match viewer.start() {
         Err(CallError::Reply(_)) => Ok(()),
@@ -141,6 +149,11 @@ fn authority(idle: &Container<EndpointChannel>, empty: u64) -> Result<(), Failur
         Ok(()) => Err(CallError::Channel(Error::GONE)),
     })?;
     say("refusal for lack of rights", refused, empty);
+    let others = (0..OTHERS).map(|_| idle.derive(Rights::INSPECT)).collect::<Result<Vec<_>, _>>()?;
+    let (derived, revoked) = derive_and_revoke(idle)?;
+    say(&format!("derive a capability beside {OTHERS} others"), derived, empty);
+    say(&format!("revoke of one capability beside {OTHERS} others"), revoked, empty);
+    drop(others);
     Ok(())
 }
 

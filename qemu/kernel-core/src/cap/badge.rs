@@ -2,12 +2,15 @@
 //!
 //! An endpoint is watched once its receiver asks. From then on each badge on it has a record, which is made when the
 //! badge is: so at the end of a badge, which may come at any time, nothing is left to be allocated. The record of a
-//! badge that has ended is on the endpoint's list until the receiver takes it from there.
+//! badge that has ended is on the endpoint's list until the receiver takes it from there. It also knows which capabilities
+//! have the badge, so that what it costs to take a badge back does not depend on how many others there are.
 
-use super::{Capabilities, Capability, Gone, Object};
+use super::{Capabilities, Capability, Gone, NodeId, Object};
 use crate::ipc::EndpointId;
-use alloc::collections::BTreeMap;
+use alloc::collections::BTreeSet;
 use bailiwick_abi::Error;
+use core::hash::{BuildHasherDefault, Hasher};
+use hashbrown::HashMap;
 
 /// Most badges of a watched endpoint that are held, or have ended and were not taken from the list.
 pub const BADGES_MAX: usize = 1 << 15;
@@ -20,12 +23,71 @@ enum Listed {
     Before(Option<u64>),
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
+#[cfg_attr(test, derive(Clone))]
 struct Record {
-    /// How many capabilities have the badge.
-    held: u32,
+    holders: Holders,
     listed: Listed,
     telling: Telling,
+}
+
+/// Which capabilities have a badge. Mostly it is one, and that needs no memory of its own.
+#[derive(Debug)]
+#[cfg_attr(test, derive(Clone))]
+enum Holders {
+    None,
+    One(NodeId),
+    Some(BTreeSet<NodeId>),
+}
+
+impl Holders {
+    fn add(&mut self, node: NodeId) {
+        match self {
+            Holders::None => *self = Holders::One(node),
+            Holders::One(other) => *self = Holders::Some(BTreeSet::from([*other, node])),
+            Holders::Some(nodes) => {
+                nodes.insert(node);
+            }
+        }
+    }
+    fn remove(&mut self, node: NodeId) {
+        match self {
+            Holders::Some(nodes) => {
+                nodes.remove(&node);
+                if nodes.is_empty() {
+                    *self = Holders::None;
+                }
+            }
+            Holders::None | Holders::One(_) => *self = Holders::None,
+        }
+    }
+    fn any(&self) -> Option<NodeId> {
+        match self {
+            Holders::None => None,
+            Holders::One(node) => Some(*node),
+            Holders::Some(nodes) => nodes.first().copied(),
+        }
+    }
+    const fn is_none(&self) -> bool {
+        matches!(self, Holders::None)
+    }
+}
+
+/// Spreads badges over a table. Whoever receives chooses them, so nobody else can have them collide.
+#[derive(Clone, Default)]
+struct Spread(u64);
+
+impl Hasher for Spread {
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u64(u64::from(*byte)));
+    }
+    fn write_u64(&mut self, number: u64) {
+        // Knuth's multiplier: odd, so that badges which differ below lie apart, and mixing what is above into the upper bits.
+        self.0 = (self.0 ^ number ^ number >> 32).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    }
+    fn finish(&self) -> u64 {
+        self.0
+    }
 }
 
 /// Whether the end of a badge is told.
@@ -42,26 +104,30 @@ pub(super) enum Telling {
 pub(super) struct Watched {
     /// What its notification is told.
     bits: u64,
-    records: BTreeMap<u64, Record>,
+    records: HashMap<u64, Record, BuildHasherDefault<Spread>>,
     first: Option<u64>,
     last: Option<u64>,
 }
 
 impl Watched {
-    fn count_in(&mut self, badge: u64) {
+    /// Makes room for so many badges more.
+    fn reserve(&mut self, more: usize) -> bool {
+        self.records.len() + more <= BADGES_MAX && self.records.try_reserve(more).is_ok()
+    }
+    fn count_in(&mut self, badge: u64, node: NodeId) {
         let record = self.records.entry(badge).or_insert(Record {
-            held: 0,
+            holders: Holders::None,
             listed: Listed::No,
             telling: Telling::Yes,
         });
-        record.held += 1;
+        record.holders.add(node);
     }
     /// True if the list was empty and is not any more.
-    fn count_out(&mut self, badge: u64) -> bool {
+    fn count_out(&mut self, badge: u64, node: NodeId) -> bool {
         let Some(record) = self.records.get_mut(&badge) else { return false };
-        record.held = record.held.saturating_sub(1);
+        record.holders.remove(node);
         // One that was minted again after it had ended, and has ended again, is still where it was.
-        if record.held > 0 || record.listed != Listed::No {
+        if !record.holders.is_none() || record.listed != Listed::No {
             return false;
         }
         if record.telling == Telling::No {
@@ -88,7 +154,7 @@ impl Watched {
             if next.is_none() {
                 self.last = None;
             }
-            if record.held == 0 {
+            if record.holders.is_none() {
                 self.records.remove(&badge);
                 return Some(badge);
             }
@@ -116,13 +182,13 @@ impl Capabilities {
             return Ok(watched.first.is_some());
         }
         let mut watched = Watched { bits, ..Watched::default() };
-        for (_, node) in self.nodes.iter() {
+        for (at, node) in self.nodes.iter() {
             if let Some((_, badge)) = badge_of(node.capability()).filter(|(of, _)| *of == endpoint) {
-                watched.count_in(badge);
+                if !watched.reserve(1) {
+                    return Err(Error::FULL);
+                }
+                watched.count_in(badge, NodeId(at));
             }
-        }
-        if watched.records.len() > BADGES_MAX {
-            return Err(Error::FULL);
         }
         self.watched.insert(endpoint, watched);
         Ok(false)
@@ -147,10 +213,17 @@ impl Capabilities {
 
     /// Whether a capability with this badge can be made after this many others.
     #[inline(never)]
-    pub(super) fn has_room_for_badge(&self, endpoint: EndpointId, badge: u64, before: usize) -> bool {
-        self.watched.get(&endpoint).is_none_or(|watched| {
-            watched.records.len() + before < BADGES_MAX || watched.records.contains_key(&badge)
-        })
+    pub(super) fn has_room_for_badge(&mut self, endpoint: EndpointId, badge: u64, before: usize) -> bool {
+        self.watched
+            .get_mut(&endpoint)
+            .is_none_or(|watched| watched.reserve(before + 1) || watched.records.contains_key(&badge))
+    }
+    /// One of the capabilities with this badge. None as well if the endpoint is not watched.
+    pub(super) fn holder_of_badge(&self, endpoint: EndpointId, badge: u64) -> Option<NodeId> {
+        self.watched.get(&endpoint)?.records.get(&badge)?.holders.any()
+    }
+    pub(super) fn is_watched(&self, endpoint: EndpointId) -> bool {
+        self.watched.contains_key(&endpoint)
     }
     /// Says whether the end of a badge is to be told.
     pub(super) fn set_telling(&mut self, endpoint: EndpointId, badge: u64, telling: Telling) {
@@ -160,31 +233,31 @@ impl Capabilities {
         }
     }
     #[inline]
-    pub(super) fn count_badge_in(&mut self, capability: Capability) {
+    pub(super) fn count_badge_in(&mut self, capability: Capability, node: NodeId) {
         if let Some((endpoint, badge)) = badge_of(capability)
             && !self.watched.is_empty()
         {
-            self.badge_made(endpoint, badge);
+            self.badge_made(endpoint, badge, node);
         }
     }
     #[inline]
-    pub(super) fn count_badge_out(&mut self, capability: Capability) {
+    pub(super) fn count_badge_out(&mut self, capability: Capability, node: NodeId) {
         if let Some((endpoint, badge)) = badge_of(capability)
             && !self.watched.is_empty()
         {
-            self.badge_dropped(endpoint, badge);
+            self.badge_dropped(endpoint, badge, node);
         }
     }
     #[inline(never)]
-    fn badge_made(&mut self, endpoint: EndpointId, badge: u64) {
+    fn badge_made(&mut self, endpoint: EndpointId, badge: u64, node: NodeId) {
         if let Some(watched) = self.watched.get_mut(&endpoint) {
-            watched.count_in(badge);
+            watched.count_in(badge, node);
         }
     }
     #[inline(never)]
-    fn badge_dropped(&mut self, endpoint: EndpointId, badge: u64) {
+    fn badge_dropped(&mut self, endpoint: EndpointId, badge: u64, node: NodeId) {
         if let Some(watched) = self.watched.get_mut(&endpoint)
-            && watched.count_out(badge)
+            && watched.count_out(badge, node)
         {
             self.gone.push_back(Gone::Badge(endpoint));
         }

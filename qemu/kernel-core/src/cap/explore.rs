@@ -309,7 +309,10 @@ impl World {
                 }
             }
             Step::DropObject => {
-                self.caps.drop_object(Object::Console);
+                let named = self.model.live.iter().find(|e| e.capability.object == Object::Console);
+                if let Some(Entry { space, handle, .. }) = named.copied() {
+                    self.caps.drop_object(self.spaces[space], handle).unwrap();
+                }
                 while let Some(found) =
                     self.model.live.iter().find(|e| e.capability.object == Object::Console)
                 {

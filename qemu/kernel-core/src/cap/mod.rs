@@ -234,7 +234,6 @@ impl Capabilities {
         if self.gone.capacity() < needed {
             self.make_room_for_gone(needed);
         }
-        self.count_badge_in(capability);
         let Some(holders) = self.holders.make(capability.object) else { return };
         holders.all += 1;
         holders.readers += u32::from(capability.rights.contains(Rights::READ));
@@ -245,9 +244,9 @@ impl Capabilities {
         self.lost.reserve(needed.saturating_sub(self.lost.len()));
     }
     #[inline]
-    fn count_out(&mut self, capability: Capability) {
+    fn count_out(&mut self, capability: Capability, node: NodeId) {
         let object = capability.object;
-        self.count_badge_out(capability);
+        self.count_badge_out(capability, node);
         let Some(holders) = self.holders.get_mut(object) else { return };
         holders.all = holders.all.saturating_sub(1);
         let all = holders.all;

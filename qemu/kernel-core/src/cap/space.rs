@@ -309,7 +309,7 @@ impl Capabilities {
     /// # Errors
     /// As [`Capabilities::derive`], but for what the place of the new one is to blame for.
     #[inline(always)]
-    pub(super) fn badge_below(&self, from: Capability, badge: u64, before: usize) -> Result<u64, Error> {
+    pub(super) fn badge_below(&mut self, from: Capability, badge: u64, before: usize) -> Result<u64, Error> {
         match (from.object, badge) {
             (Object::Reply(_), _) => Err(Error::WRONG_KIND),
             (_, 0) => Ok(from.badge),
@@ -346,11 +346,18 @@ impl Capabilities {
         self.drop_below(node);
         Ok(())
     }
-    /// Deletes every capability to an object, which is no more. What was derived from one moves up.
-    pub fn drop_object(&mut self, object: Object) {
-        for node in self.nodes_of(object) {
-            self.drop_node(node);
+    /// Deletes every capability to the object of one, which is no more. What was derived from one moves up.
+    ///
+    /// # Errors
+    /// `BAD_HANDLE`.
+    pub fn drop_object(&mut self, space: SpaceId, handle: Handle) -> Result<(), Error> {
+        let object = self.look(space, handle)?.object;
+        self.delete(space, handle)?;
+        // Mostly it was the only one; others have to be looked for among all there are.
+        if self.holders(object) > 0 {
+            self.nodes_of(object).into_iter().for_each(|node| self.drop_node(node));
         }
+        Ok(())
     }
     /// Deletes everything derived from an endpoint's capability that has this badge. That the badge has ended with it is
     /// told to nobody.
@@ -372,7 +379,7 @@ impl Capabilities {
             return Err(Error::RANGE);
         }
         self.set_telling(endpoint, badge, Telling::No);
-        self.drop_badged(node, badge);
+        self.drop_badged(endpoint, node, badge);
         self.set_telling(endpoint, badge, Telling::Yes);
         Ok(())
     }

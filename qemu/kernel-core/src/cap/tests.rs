@@ -80,6 +80,12 @@ impl World {
     fn new(seed: u64) -> World {
         let mut caps = Capabilities::default();
         let spaces = (0..3).map(|_| caps.new_space()).collect();
+        // With and without records of badges.
+        if seed.is_multiple_of(2) {
+            for id in [1, 2] {
+                caps.watch_badges(EndpointId(id), 1).unwrap();
+            }
+        }
         World { caps, spaces, model: Model::default(), dice: Dice::new(seed) }
     }
     fn pick(&mut self) -> Option<Entry> {
@@ -236,6 +242,34 @@ fn random_histories_agree_with_a_model_that_searches_lists() {
                 world.check_tree();
             }
         }
+    }
+}
+
+/// Who may make badges may have handed that on: each takes back what is below its own capability.
+#[test]
+fn a_badge_that_two_have_made_is_taken_back_by_each_from_its_own() {
+    for watched in [false, true] {
+        let mut caps = Capabilities::default();
+        let (space, other) = (caps.new_space(), caps.new_space());
+        let endpoint = EndpointId(1);
+        if watched {
+            caps.watch_badges(endpoint, 1).unwrap();
+        }
+        let first = caps.insert(space, Capability::all(Object::Endpoint(endpoint))).unwrap();
+        let second = caps.derive(space, first, Rights::ALL, 0).unwrap();
+        let by_first = caps.derive(space, first, Rights::ALL, 7).unwrap();
+        let by_second = caps.derive(space, second, Rights::ALL, 7).unwrap();
+        let copy = CapabilityWord::new(by_second, Rights::ALL, Transfer::Copy);
+        let copy = caps.transfer(space, other, &Wanted::from_slice(&[copy.into()]).unwrap()).unwrap()[0];
+        let further = caps.derive(space, by_first, Rights::ALL, 0).unwrap();
+        let unlike = caps.derive(space, second, Rights::ALL, 8).unwrap();
+        caps.revoke_badge(space, second, 7).unwrap();
+        let lives = |caps: &Capabilities, handle| caps.look(space, handle).is_ok();
+        assert_eq!([by_first, further, unlike].map(|handle| lives(&caps, handle)), [true; 3], "{watched}");
+        assert!(!lives(&caps, by_second) && caps.look(other, copy.handle()).is_err(), "{watched}");
+        caps.revoke_badge(space, first, 7).unwrap();
+        assert_eq!([by_first, further, unlike].map(|handle| lives(&caps, handle)), [false, false, true]);
+        assert_eq!(caps.take_badge(endpoint), None, "who takes a badge back is not told");
     }
 }
 

@@ -41,11 +41,10 @@ impl Capabilities {
         }
         let mut passed = Passed::new();
         for (offer, (node, given)) in wanted.iter().zip(found) {
-            let handle = match offer.word.transfer() {
-                Transfer::Copy | Transfer::Badged => self.insert_below(to, given, Some(node))?,
+            let _ = passed.push(match offer.word.transfer() {
+                Transfer::Copy | Transfer::Badged => self.make(to, node, given)?,
                 Transfer::Move => self.relocate(node, to, given)?,
-            };
-            let _ = passed.push(received(handle, given));
+            });
         }
         Ok(passed)
     }
@@ -76,7 +75,7 @@ impl Capabilities {
     ) -> Result<CapabilityWord, Error> {
         let (node, found) = self.offered(from, word)?;
         let given = copied(found, word)?;
-        self.insert_below(to, given, Some(node)).map(|handle| received(handle, given))
+        self.make(to, node, given)
     }
     #[inline(never)]
     fn move_one(
@@ -87,7 +86,7 @@ impl Capabilities {
     ) -> Result<CapabilityWord, Error> {
         let (node, found) = self.offered(from, word)?;
         let given = moved(found, word);
-        self.relocate(node, to, given).map(|handle| received(handle, given))
+        self.relocate(node, to, given)
     }
     #[inline(never)]
     fn badge_one(
@@ -97,12 +96,17 @@ impl Capabilities {
         badge: u64,
     ) -> Result<CapabilityWord, Error> {
         let (node, found) = self.offered(from, word)?;
-        let given = found.narrowed(word.rights(), self.badge_below(found, badge, 0)?);
-        self.insert_below(to, given, Some(node)).map(|handle| received(handle, given))
+        let badge = self.badge_below(found, badge, 0)?;
+        self.make(to, node, found.narrowed(word.rights(), badge))
+    }
+    /// Makes what the receiver is to have of a capability.
+    #[inline(always)]
+    fn make(&mut self, to: SpaceId, of: NodeId, given: Capability) -> Result<CapabilityWord, Error> {
+        self.insert_below(to, given, Some(of)).map(|handle| received(handle, given))
     }
 
     fn check_transfer(
-        &self,
+        &mut self,
         from: SpaceId,
         wanted: &Wanted,
     ) -> Result<Vec<(NodeId, Capability), CAPABILITIES_MAX>, Error> {
@@ -122,7 +126,7 @@ impl Capabilities {
     }
     /// The capability that is named, and what the receiver is to have. So many may get a badge before it.
     fn check(
-        &self,
+        &mut self,
         from: SpaceId,
         Offer { word, badge }: Offer,
         before: usize,
@@ -131,7 +135,10 @@ impl Capabilities {
         let given = match word.transfer() {
             Transfer::Copy => copied(found, word)?,
             Transfer::Move => moved(found, word),
-            Transfer::Badged => found.narrowed(word.rights(), self.badge_below(found, badge, before)?),
+            Transfer::Badged => {
+                let badge = self.badge_below(found, badge, before)?;
+                found.narrowed(word.rights(), badge)
+            }
         };
         Ok((node, given))
     }
@@ -144,7 +151,7 @@ impl Capabilities {
     }
 
     #[inline(never)]
-    fn relocate(&mut self, node: NodeId, to: SpaceId, narrowed: Capability) -> Result<Handle, Error> {
+    fn relocate(&mut self, node: NodeId, to: SpaceId, narrowed: Capability) -> Result<CapabilityWord, Error> {
         let handle = self.space_mut(to).and_then(|space| space.put(node, narrowed)).ok_or(Error::FULL)?;
         if let Some((space, slot)) = self.place(node)
             && let Some(space) = self.space_mut(space)
@@ -153,7 +160,7 @@ impl Capabilities {
         }
         self.set_place(node, to, handle.slot());
         self.narrow(node, narrowed.rights);
-        Ok(handle)
+        Ok(received(handle, narrowed))
     }
 }
 

@@ -1,6 +1,7 @@
 //! The tree of derivation: nodes linked by position, so that no step allocates or recurses.
 
 use super::{Capabilities, Capability, NodeId, Object, SpaceId};
+use crate::ipc::EndpointId;
 use alloc::vec::Vec;
 use bailiwick_abi::Rights;
 
@@ -76,6 +77,7 @@ impl Capabilities {
         let next = parent.and_then(|parent| self.first_child(parent));
         let node = Node { capability, parent, first_child: None, previous: None, next, place };
         let id = NodeId(self.nodes.insert(node));
+        self.count_badge_in(capability, id);
         if let Some(above) = parent.and_then(|parent| self.at_mut(parent)) {
             above.first_child = Some(id);
         }
@@ -115,7 +117,7 @@ impl Capabilities {
         if let Some(space) = self.space_mut(space) {
             space.empty(slot);
         }
-        self.count_out(capability);
+        self.count_out(capability, id);
     }
 
     /// The children of a node that is gone, of which this is the first, become its parent's: the first and the last of
@@ -176,7 +178,32 @@ impl Capabilities {
     }
 
     /// Deletes everything below a node that has this badge, with all that was derived from it.
-    pub(super) fn drop_badged(&mut self, top: NodeId, badge: u64) {
+    pub(super) fn drop_badged(&mut self, endpoint: EndpointId, top: NodeId, badge: u64) {
+        if !self.is_watched(endpoint) {
+            return self.find_and_drop_badged(top, badge);
+        }
+        while let Some(holder) = self.holder_of_badge(endpoint, badge) {
+            let first = self.first_with_badge(holder, badge);
+            // Who else may make badges of this endpoint may have made the same one.
+            if !self.is_below(first, top) {
+                return self.find_and_drop_badged(top, badge);
+            }
+            self.drop_below(first);
+            self.drop_node(first);
+        }
+    }
+    /// The capability that got this badge, of which `id` is or was derived.
+    fn first_with_badge(&self, mut id: NodeId, badge: u64) -> NodeId {
+        let parent = |id| {
+            self.at(id)?.parent.filter(|parent| self.at(*parent).is_some_and(|n| n.capability.badge == badge))
+        };
+        while let Some(above) = parent(id) {
+            id = above;
+        }
+        id
+    }
+    /// The same by a look at everything that is below.
+    fn find_and_drop_badged(&mut self, top: NodeId, badge: u64) {
         let mut next = self.first_child(top);
         while let Some(at) = next {
             let Some(node) = self.at(at).copied() else { return };
@@ -202,7 +229,6 @@ impl Capabilities {
     }
 
     /// Whether `id` was derived from `ancestor`, directly or not.
-    #[cfg(test)]
     pub(super) fn is_below(&self, id: NodeId, ancestor: NodeId) -> bool {
         let parent = |id: &NodeId| self.at(*id).and_then(|node| node.parent);
         core::iter::successors(parent(&id), parent).any(|at| at == ancestor)

@@ -200,7 +200,7 @@ impl<H: Hw> Call<'_, H> {
     }
     pub(super) fn container_remove(&mut self) -> Outcome {
         let id = self.container(Rights::WRITE)?;
-        self.k.caps.drop_object(Object::Container(id));
+        self.k.caps.drop_object(self.space, self.handle(0))?;
         self.k.container_remove(id);
         Ok(NOTHING)
     }

@@ -91,7 +91,7 @@ impl<H: Hw> Call<'_, H> {
     pub(super) fn group_destroy(&mut self) -> Outcome {
         let group = self.group_in(self.handle(0), Rights::WRITE)?;
         self.k.destroy_group(group)?;
-        self.k.caps.drop_object(Object::Group(group));
+        self.k.caps.drop_object(self.space, self.handle(0))?;
         Ok(NOTHING)
     }
     pub(super) fn group_usage(&mut self) -> Outcome {
