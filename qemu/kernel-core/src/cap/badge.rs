@@ -73,7 +73,8 @@ impl Holders {
     }
 }
 
-/// Spreads badges over a table. Whoever receives chooses them, so nobody else can have them collide.
+/// Spreads badges over a table, by both halves of a product with Knuth's multiplier. Whoever receives chooses the badges, so
+/// nobody else can have them collide; and whoever does looks through [`BADGES_MAX`] of its own at most.
 #[derive(Clone, Default)]
 struct Spread(u64);
 
@@ -82,8 +83,8 @@ impl Hasher for Spread {
         bytes.iter().for_each(|byte| self.write_u64(u64::from(*byte)));
     }
     fn write_u64(&mut self, number: u64) {
-        // Knuth's multiplier: odd, so that badges which differ below lie apart, and mixing what is above into the upper bits.
-        self.0 = (self.0 ^ number ^ number >> 32).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        let product = u128::from(self.0 ^ number) * 0x9E37_79B9_7F4A_7C15;
+        self.0 = product as u64 ^ (product >> 64) as u64;
     }
     fn finish(&self) -> u64 {
         self.0

@@ -325,6 +325,34 @@ fn a_well_known_slot_is_filled_once_and_slot_zero_never() {
 }
 
 #[test]
+fn there_are_so_many_capabilities_at_most_in_however_many_spaces() {
+    let mut caps = Capabilities::default();
+    let clock = Capability::all(Object::Clock);
+    let (space, other) = (caps.new_space(), caps.new_space());
+    let handle = caps.insert(space, clock).unwrap();
+    while caps.count() < NODES_MAX {
+        let filled = caps.new_space();
+        while caps.count() < NODES_MAX && caps.insert(filled, clock).is_ok() {}
+    }
+    let pass = |caps: &mut Capabilities, how| {
+        let word = CapabilityWord::new(handle, Rights::ALL, how);
+        caps.transfer(space, other, &Wanted::from_slice(&[word.into()]).unwrap()).map(|passed| passed.len())
+    };
+    assert_eq!(caps.insert(other, clock), Err(Error::FULL));
+    assert_eq!(caps.insert_at(other, 5, clock, None), Err(Error::FULL));
+    assert_eq!(caps.derive(space, handle, Rights::ALL, 0), Err(Error::FULL));
+    assert_eq!(pass(&mut caps, Transfer::Copy), Err(Error::FULL));
+    assert_eq!(caps.count(), NODES_MAX);
+    let one =
+        caps.transfer_one((space, other), CapabilityWord::new(handle, Rights::ALL, Transfer::Copy), || 0);
+    assert_eq!(one, Err(Error::FULL));
+    caps.delete(space, handle).unwrap();
+    let again = caps.insert(space, clock).unwrap();
+    assert_ne!(again, handle);
+    assert_eq!(caps.count(), NODES_MAX);
+}
+
+#[test]
 fn a_space_that_is_full_refuses_all_that_a_message_carries() {
     let mut caps = Capabilities::default();
     let (from, to) = (caps.new_space(), caps.new_space());
