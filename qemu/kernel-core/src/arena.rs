@@ -3,6 +3,7 @@
 //! A [`Pool`] is an arena for what is looked up with each message: a position that is not taken has an object too,
 //! an inert one.
 
+use alloc::collections::TryReserveError;
 use alloc::vec::Vec;
 
 /// Objects by position. A position is reused after [`Arena::remove`]: who keeps one must hold a reference count.
@@ -26,6 +27,16 @@ impl<T> Arena<T> {
     /// How many objects there are.
     pub(crate) fn len(&self) -> usize {
         self.slots.len() - self.free.len()
+    }
+    /// How many there is room for without memory being allocated.
+    #[inline(always)]
+    pub(crate) fn capacity(&self) -> usize {
+        self.slots.capacity()
+    }
+    /// Makes room for as many objects in all, and for all of them to be taken out again.
+    pub(crate) fn try_reserve(&mut self, count: usize) -> Result<(), TryReserveError> {
+        self.free.try_reserve_exact(count.saturating_sub(self.free.len()))?;
+        self.slots.try_reserve_exact(count.saturating_sub(self.slots.len()))
     }
     #[inline(always)]
     pub(crate) fn insert(&mut self, value: T) -> u32 {

@@ -32,7 +32,7 @@ use crate::ipc::{CallId, EndpointId, NotificationId};
 use crate::memory::GroupId;
 use crate::ns::ProcessId;
 use crate::vfs::FileId;
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::{BTreeMap, TryReserveError, VecDeque};
 use alloc::vec::Vec;
 use bailiwick_abi::{Kind, Rights};
 
@@ -56,6 +56,9 @@ pub struct NodeId(u32);
 
 /// Most capabilities of all processes together: what the longest revocation has to look at.
 pub const NODES_MAX: usize = 1 << 16;
+
+/// For how many there is room from the beginning.
+const NODES_FIRST: usize = 128;
 
 /// What a capability stands for.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -229,19 +232,25 @@ impl Capabilities {
 
     #[inline(always)]
     fn count_in(&mut self, capability: Capability) {
-        // Whatever this capability's end will have to list has its place from now on: ends allocate nothing.
-        let needed = (self.nodes.len() + 1) * GONE_EACH;
-        if self.gone.capacity() < needed {
-            self.make_room_for_gone(needed);
-        }
         let Some(holders) = self.holders.make(capability.object) else { return };
         holders.all += 1;
         holders.readers += u32::from(capability.rights.contains(Rights::READ));
     }
+    /// Whether there can be so many capabilities more. Whatever the end of any will have to list has its place from now on:
+    /// ends allocate nothing.
+    #[inline(always)]
+    fn has_room_for(&mut self, more: usize) -> bool {
+        let count = self.count() + more;
+        count <= NODES_MAX && (count <= self.nodes.capacity() || self.grow(count).is_ok())
+    }
+    /// Makes room for as many, and for as many again, so that it is seldom asked for.
     #[inline(never)]
-    fn make_room_for_gone(&mut self, needed: usize) {
-        self.gone.reserve(needed.saturating_sub(self.gone.len()));
-        self.lost.reserve(needed.saturating_sub(self.lost.len()));
+    fn grow(&mut self, count: usize) -> Result<(), TryReserveError> {
+        let count = count.saturating_mul(2).clamp(NODES_FIRST, NODES_MAX);
+        let listed = count * GONE_EACH;
+        self.gone.try_reserve_exact(listed.saturating_sub(self.gone.len()))?;
+        self.lost.try_reserve_exact(listed.saturating_sub(self.lost.len()))?;
+        self.nodes.try_reserve(count)
     }
     #[inline]
     fn count_out(&mut self, capability: Capability, node: NodeId) {

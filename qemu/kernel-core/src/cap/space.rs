@@ -246,7 +246,7 @@ impl Capabilities {
         capability: Capability,
         parent: Option<NodeId>,
     ) -> Result<Handle, Error> {
-        if self.count() >= super::NODES_MAX {
+        if !self.has_room_for(1) {
             return Err(Error::FULL);
         }
         let at = self.space_mut(space).and_then(Space::take_free).ok_or(Error::FULL)?;
@@ -270,7 +270,7 @@ impl Capabilities {
         if slot == 0 || slot >= SLOTS_WELL_KNOWN {
             return Err(Error::RANGE);
         }
-        if self.count() >= super::NODES_MAX {
+        if !self.has_room_for(1) {
             return Err(Error::FULL);
         }
         let found = self.space(space).and_then(|space| space.slots.get(slot as usize));

@@ -1,6 +1,6 @@
 //! Handing capabilities over beside a message: all of them or none.
 
-use super::{Capabilities, Capability, NODES_MAX, NodeId, Object, SpaceId};
+use super::{Capabilities, Capability, NodeId, Object, SpaceId};
 use bailiwick_abi::{CAPABILITIES_MAX, CapabilityWord, Error, Handle, Rights, Transfer};
 use heapless::Vec;
 
@@ -36,7 +36,7 @@ impl Capabilities {
     #[inline(never)]
     pub(crate) fn transfer(&mut self, from: SpaceId, to: SpaceId, wanted: &Wanted) -> Result<Passed, Error> {
         let found = self.check_transfer(from, wanted)?;
-        if self.room(to) < wanted.len() || self.count() + wanted.len() > NODES_MAX {
+        if self.room(to) < wanted.len() || !self.has_room_for(wanted.len()) {
             return Err(Error::FULL);
         }
         let mut passed = Passed::new();
