@@ -416,6 +416,8 @@ mod tests {
         for _ in 0..3 * GROUPS_MAX {
             let group = groups.create(GroupId::ROOT, "a", Limits::default()).unwrap();
             assert!(seen.insert(group));
+            let before = group.0.checked_sub(1 << PLACE_BITS).map(GroupId);
+            assert!(before.is_none_or(|before| groups.get(before).is_none()), "the one before in its place");
             groups.remove(group).unwrap();
             assert!(groups.get(group).is_none());
         }

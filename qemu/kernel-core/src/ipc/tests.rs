@@ -107,6 +107,24 @@ fn a_reply_that_also_receives_gives_the_processor_back_to_the_caller() {
 }
 
 #[test]
+fn a_right_to_answer_a_thread_that_has_ended_answers_nobody_who_comes_to_its_place() {
+    let mut p = pair();
+    let gone = p.w.thread(p.client.process);
+    assert_eq!(p.w.enter(gone, Call::Send, p.port.0, 0), Came::Waits);
+    p.receive(0);
+    let Came::Back(OK, [parked, ..]) = p.w.enter(p.server.thread, Call::ParkReply, 0, 0) else { panic!() };
+    p.w.k.end_thread(gone, Exit::Code(0));
+    let next = p.w.thread(p.client.process);
+    assert_eq!(next, gone, "it has the same place");
+    assert_eq!(p.w.enter(next, Call::Send, p.port.0, 0), Came::Waits);
+    p.receive(0);
+    assert_eq!(back(p.w.enter(p.server.thread, Call::Reply, parked, 0)), code(Error::GONE));
+    assert_eq!(p.w.came(next), Came::Waits);
+    assert_eq!(back(p.reply(MessageInfo::new(0))), OK);
+    assert_eq!(back(p.w.came(next)), OK);
+}
+
+#[test]
 fn callers_are_served_in_the_order_in_which_they_came() {
     let mut p = pair();
     let mut clients = alloc::vec![p.client.thread];

@@ -224,6 +224,9 @@ fn a_process_is_made_given_capabilities_started_and_waited_for() {
     assert_eq!(grant(&mut w, 0, clock), code(Error::RANGE));
     assert_eq!(grant(&mut w, 32, clock), code(Error::RANGE));
     assert_eq!(grant(&mut w, 6, 999), code(Error::BAD_HANDLE));
+    let kept = w.k.caps.derive(init.space, Handle(clock), Rights(!Rights::GRANT.0), 0).unwrap();
+    assert_eq!(grant(&mut w, 6, kept.0), code(Error::DENIED));
+    assert_eq!(back(w.call(init.thread, Call::Delete, [kept.0, 0, 0, 0, 0, 0])), OK);
     assert_eq!(w.call(init.thread, Call::ProcessWait, [child, 0, 0, 0, 0, 0]), Came::Waits);
     w.k.wake_thread(init.thread);
     let (at, length) = text(&mut w, init, "hello");
@@ -235,6 +238,12 @@ fn a_process_is_made_given_capabilities_started_and_waited_for() {
     let thread = w.k.processes.get(id).unwrap().threads[0];
     let r = w.registers(thread);
     assert_eq!(w.read(id, r.rdi, r.rsi as usize), b"hello");
+    let space = w.k.processes.get(id).unwrap().native().unwrap().space;
+    assert_eq!(
+        w.k.caps.look(space, Handle::first(5)).unwrap().rights,
+        Rights(2),
+        "no more than it was given"
+    );
     // It can look at the clock, and at nothing else.
     assert_eq!(back(w.call(thread, Call::ClockNow, [Handle::first(5).0, 0, 0, 0, 0, 0])), OK);
     assert_eq!(back(w.call(thread, Call::ConsoleWrite, [Handle::first(1).0; 6])), code(Error::BAD_HANDLE));
