@@ -58,6 +58,28 @@ fn a_memory_hog_is_killed_at_its_limit_and_its_neighbour_goes_on() {
     assert!(run.output(5).contains("out of memory"), "{}", run.text);
 }
 
+/// What files need beside their contents is the kernel's, and there is only so much of it.
+#[test]
+fn whoever_makes_more_files_than_the_kernel_can_keep_is_refused_and_the_machine_goes_on() {
+    let program = "for k in 0 1 2 3 4 5 6 7 8 9; do i=0; while true 2>/dev/null >/a$k/$i; do i=$((i+1)); done; \
+                   echo $i; done; exit 0";
+    let flood = changed(&["sh", "-c", program], |config| {
+        let mounts = config["mounts"].as_array_mut().unwrap();
+        mounts.extend(
+            (0..10).map(|k| json!({"destination": format!("/a{k}"), "type": "tmpfs", "source": "tmpfs"})),
+        );
+    })
+    .unwrap();
+    (0..10).for_each(|k| std::fs::create_dir(flood.rootfs().join(format!("a{k}"))).unwrap());
+    let commands = "run calm box; run flood flood; wait flood; logs flood; exec calm echo still here; delete flood; \
+                    run more box; exec more echo as before";
+    let run = exec(&[("box", &idle().unwrap()), ("flood", &flood)], commands).unwrap().succeeded().unwrap();
+    let made: Vec<u32> = run.output(3).lines().map(|line| line.parse().unwrap()).collect();
+    assert_eq!((made.len(), made[0]), (10, 4095), "{}", run.text);
+    assert!(made[9] < 4095, "the kernel's heap was never full: {made:?}");
+    assert_eq!([4, 7].map(|at| run.output(at)), ["still here\n", "as before\n"], "{}", run.text);
+}
+
 #[test]
 fn a_fork_bomb_stops_at_the_limit_of_processes() {
     let bomb = changed(&["sh", "-c", "while :; do sleep 1000 & done"], |config| {

@@ -1,16 +1,21 @@
 //! Arenas: objects by position, with places reused. Ids are positions, so references never borrow.
 //!
-//! A [`Pool`] is an arena for what is looked up with each message: a position that is not taken has an object too,
-//! an inert one.
+//! An [`Arena`] grows by blocks: however many objects there are, one more takes no large piece of memory, and none is moved.
+//! What is looked up with each message is in one piece, one step nearer: a [`Table`] grows only when asked to, for that may be
+//! refused, and in a [`Pool`] a position that is not taken has an object too, an inert one.
 
+use alloc::boxed::Box;
 use alloc::collections::TryReserveError;
 use alloc::vec::Vec;
+
+/// Objects of a block.
+const BLOCK: usize = 64;
 
 /// Objects by position. A position is reused after [`Arena::remove`]: who keeps one must hold a reference count.
 #[derive(Debug)]
 #[cfg_attr(test, derive(Clone))]
 pub(crate) struct Arena<T> {
-    slots: Vec<Option<T>>,
+    blocks: Vec<Box<[Option<T>; BLOCK]>>,
     free: Vec<u32>,
 }
 
@@ -22,7 +27,80 @@ impl<T> Default for Arena<T> {
 
 impl<T> Arena<T> {
     pub(crate) const fn new() -> Self {
-        Arena { slots: Vec::new(), free: Vec::new() }
+        Arena { blocks: Vec::new(), free: Vec::new() }
+    }
+    /// How many objects there are.
+    pub(crate) fn len(&self) -> usize {
+        self.blocks.len() * BLOCK - self.free.len()
+    }
+    pub(crate) fn insert(&mut self, value: T) -> u32 {
+        if self.free.is_empty() {
+            self.grow();
+        }
+        // There is one now: a block was added.
+        let at = self.free.pop().unwrap_or_default();
+        if let Some(slot) = self.slot(at) {
+            *slot = Some(value);
+        }
+        at
+    }
+    /// Adds a block, and room for all objects to be taken out again: ends allocate nothing.
+    #[inline(never)]
+    fn grow(&mut self) {
+        let mut slots: Vec<Option<T>> = Vec::with_capacity(BLOCK);
+        slots.resize_with(BLOCK, || None);
+        let Ok(block) = Box::try_from(slots) else { return };
+        let first = self.blocks.len() * BLOCK;
+        self.blocks.push(block);
+        self.free.reserve(self.blocks.len() * BLOCK);
+        self.free.extend((first..first + BLOCK).rev().map(|at| at as u32));
+    }
+    #[inline]
+    fn slot(&mut self, at: u32) -> Option<&mut Option<T>> {
+        let at = at as usize;
+        self.blocks.get_mut(at / BLOCK).map(|block| &mut block[at % BLOCK])
+    }
+    pub(crate) fn get(&self, at: u32) -> Option<&T> {
+        let at = at as usize;
+        self.blocks.get(at / BLOCK)?[at % BLOCK].as_ref()
+    }
+    pub(crate) fn get_mut(&mut self, at: u32) -> Option<&mut T> {
+        self.slot(at)?.as_mut()
+    }
+    pub(crate) fn remove(&mut self, at: u32) -> Option<T> {
+        let value = self.slot(at)?.take()?;
+        self.free.push(at);
+        Some(value)
+    }
+    /// All objects with their positions, lowest first.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
+        let slots = self.blocks.iter().flat_map(|block| block.iter());
+        slots.enumerate().filter_map(|(at, slot)| Some((at as u32, slot.as_ref()?)))
+    }
+    /// All objects with their positions, lowest first, to be changed.
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (u32, &mut T)> {
+        let slots = self.blocks.iter_mut().flat_map(|block| block.iter_mut());
+        slots.enumerate().filter_map(|(at, slot)| Some((at as u32, slot.as_mut()?)))
+    }
+}
+
+/// Objects by position, in one piece.
+#[derive(Debug)]
+#[cfg_attr(test, derive(Clone))]
+pub(crate) struct Table<T> {
+    slots: Vec<Option<T>>,
+    free: Vec<u32>,
+}
+
+impl<T> Default for Table<T> {
+    fn default() -> Self {
+        Table::new()
+    }
+}
+
+impl<T> Table<T> {
+    pub(crate) const fn new() -> Self {
+        Table { slots: Vec::new(), free: Vec::new() }
     }
     /// How many objects there are.
     pub(crate) fn len(&self) -> usize {
@@ -32,6 +110,12 @@ impl<T> Arena<T> {
     #[inline(always)]
     pub(crate) fn capacity(&self) -> usize {
         self.slots.capacity()
+    }
+    /// Whether there can be one more of so many at most. When it is full room is made for as many again.
+    pub(crate) fn has_room(&mut self, most: usize) -> bool {
+        let count = self.len();
+        let more = (count * 2).clamp(BLOCK.min(most), most);
+        count < most && (count < self.capacity() || self.try_reserve(more).is_ok())
     }
     /// Makes room for as many objects in all, and for all of them to be taken out again.
     pub(crate) fn try_reserve(&mut self, count: usize) -> Result<(), TryReserveError> {
@@ -72,13 +156,9 @@ impl<T> Arena<T> {
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
         self.slots.iter().enumerate().filter_map(|(at, slot)| Some((at as u32, slot.as_ref()?)))
     }
-    /// All objects with their positions, lowest first, to be changed.
-    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (u32, &mut T)> {
-        self.slots.iter_mut().enumerate().filter_map(|(at, slot)| Some((at as u32, slot.as_mut()?)))
-    }
 }
 
-/// Objects by position, inert ones where nobody has put one.
+/// Objects by position, in one piece, inert ones where nobody has put one.
 #[derive(Debug)]
 #[cfg_attr(test, derive(Clone))]
 pub(crate) struct Pool<T> {

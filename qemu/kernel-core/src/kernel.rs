@@ -16,13 +16,14 @@ use crate::hw::{Hw, Space};
 use crate::ipc::Ipc;
 use crate::linux;
 use crate::memory::{GroupId, Memory, NoMemory};
+use crate::memory::{HEAP_RESERVE, LINUX_RESERVE};
 use crate::mm::{Access, AddressSpace, Supply};
 use crate::native;
 use crate::ns::{NamespaceSet, ProcessId};
 use crate::process::{PROCESSES_MAX, Process, ProcessBody, Processes};
 use crate::sched::Scheduler;
-use crate::thread::{Channel, Context, Registers, State, THREADS_MAX, Thread, ThreadBody, ThreadId, Threads};
-use crate::vfs::{HEAP_RESERVE, Vfs};
+use crate::thread::{Channel, Context, Registers, State, Thread, ThreadBody, ThreadId, Threads};
+use crate::vfs::Vfs;
 use alloc::vec::Vec;
 use bailiwick_protocol::error::Errno;
 use bailiwick_protocol::message::{Exit, Nanos};
@@ -150,7 +151,9 @@ impl<H: Hw> Kernel<H> {
             }
             ThreadBody::Linux(_) => {
                 self.account_user(id);
+                self.mem.set_reserve(LINUX_RESERVE);
                 linux::syscall(self, id);
+                self.mem.set_reserve(HEAP_RESERVE);
                 After::Choose
             }
         }
@@ -341,7 +344,7 @@ impl<H: Hw> Kernel<H> {
     /// `ENOMEM` if its heap is nearly full.
     #[inline]
     pub fn room(&self) -> Result<(), Errno> {
-        if self.mem.hw.heap_free() < HEAP_RESERVE { Err(Errno::ENOMEM) } else { Ok(()) }
+        self.mem.room()
     }
 
     /// Makes a process without threads, with an empty address space, in `group`.
@@ -427,7 +430,7 @@ impl<H: Hw> Kernel<H> {
         body: ThreadBody,
     ) -> Result<ThreadId, Errno> {
         self.room()?;
-        if self.threads.count() >= THREADS_MAX {
+        if !self.threads.has_room() {
             return Err(Errno::EAGAIN);
         }
         let found = self.processes.get_mut(process).filter(|p| p.exit.is_none()).ok_or(Errno::ESRCH)?;

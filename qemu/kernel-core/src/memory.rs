@@ -7,6 +7,7 @@
 use crate::hw::{Frame, Hw, PAGE, Page, Protection, Space};
 use crate::mm::Generation;
 use alloc::vec::Vec;
+use bailiwick_protocol::error::Errno;
 
 /// A resource group. Group 0 is the kernel's own and has no limit. A number is never used again: what still names a
 /// group that was removed (a cgroup namespace, a mount, an open file) names nothing.
@@ -26,6 +27,11 @@ pub enum NoMemory {
     /// This group, or an ancestor of the asking one, is at its limit.
     Group(GroupId),
 }
+
+/// Bytes of kernel heap below which no object is made any more.
+pub const HEAP_RESERVE: usize = 512 << 10;
+/// The same for Linux programs: whatever they do, those who look after containers can go on, and remove some.
+pub const LINUX_RESERVE: usize = 2 * HEAP_RESERVE;
 
 /// Who may take how many frames: implemented by the resource groups.
 pub trait Charge {
@@ -98,6 +104,8 @@ pub struct Memory<H> {
     pub hw: H,
     pool: Pool,
     total: usize,
+    /// Bytes of kernel heap that are left alone: more if whoever the kernel works for runs in a container.
+    reserve: usize,
     /// How often pages that somebody has seen were moved.
     pub(crate) generation: Generation,
 }
@@ -111,7 +119,20 @@ impl<H: Hw> Memory<H> {
             pool.put_free(number);
         }
         let total = pool.free;
-        Memory { hw, pool, total, generation: Generation::default() }
+        Memory { hw, pool, total, reserve: HEAP_RESERVE, generation: Generation::default() }
+    }
+
+    /// Whether the kernel's heap has room for another object.
+    ///
+    /// # Errors
+    /// `ENOMEM` below [`HEAP_RESERVE`], and for Linux programs below [`LINUX_RESERVE`].
+    #[inline]
+    pub(crate) fn room(&self) -> Result<(), Errno> {
+        if self.hw.heap_free() < self.reserve { Err(Errno::ENOMEM) } else { Ok(()) }
+    }
+    /// Leaves so much of the heap alone from now on.
+    pub(crate) fn set_reserve(&mut self, bytes: usize) {
+        self.reserve = bytes;
     }
 
     /// Frames there are to hand out, in use or not.

@@ -4,7 +4,7 @@
 //! back to the `syscall` instruction, no register has changed) and made again when what it waited for may have
 //! happened. What a call had already done before it began to wait is kept in the thread by whoever implements it.
 
-use crate::arena::Arena;
+use crate::arena::Table;
 use crate::block::{ControlBlock, Stage};
 use crate::cap::SpaceId;
 use crate::hw::Space;
@@ -209,7 +209,7 @@ impl Thread {
 /// All threads, and who waits for what.
 #[derive(Debug, Default)]
 pub struct Threads {
-    all: Arena<Thread>,
+    all: Table<Thread>,
     /// What messages need of each, by its position.
     blocks: Vec<ControlBlock>,
     waiting: BTreeSet<(Channel, ThreadId)>,
@@ -255,6 +255,14 @@ impl Threads {
     /// All threads.
     pub fn iter(&self) -> impl Iterator<Item = (ThreadId, &Thread)> {
         self.all.iter().map(|(at, thread)| (ThreadId(at), thread))
+    }
+    /// Whether there can be one more.
+    pub(crate) fn has_room(&mut self) -> bool {
+        // Each has the same place in both.
+        self.all.has_room(THREADS_MAX) && {
+            let blocks = self.all.capacity().saturating_sub(self.blocks.len());
+            self.blocks.try_reserve_exact(blocks).is_ok()
+        }
     }
     pub(crate) fn insert(&mut self, mut thread: Thread) -> ThreadId {
         let (group, context) = (thread.group, core::ptr::from_mut(thread.context.as_mut()));

@@ -26,7 +26,7 @@ mod tests;
 mod transfer;
 mod tree;
 
-use crate::arena::{Arena, Pool};
+use crate::arena::{Pool, Table};
 use crate::container::ContainerId;
 use crate::ipc::{CallId, EndpointId, NotificationId};
 use crate::memory::GroupId;
@@ -154,7 +154,7 @@ const GONE_EACH: usize = 4;
 #[derive(Debug)]
 #[cfg_attr(test, derive(Clone))]
 pub struct Capabilities {
-    nodes: Arena<tree::Node>,
+    nodes: Table<tree::Node>,
     spaces: Pool<space::Space>,
     holders: Counts,
     gone: VecDeque<Gone>,
@@ -170,7 +170,7 @@ impl Default for Capabilities {
         // At position 0: `SpaceId::NOTHING`, without a slot.
         spaces.insert(space::Space::default());
         Capabilities {
-            nodes: Arena::new(),
+            nodes: Table::new(),
             spaces,
             holders: Counts::default(),
             watched: BTreeMap::new(),

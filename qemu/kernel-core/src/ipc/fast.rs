@@ -41,10 +41,10 @@ use crate::cap::{Capabilities, Offer, Port, Wanted};
 use crate::group;
 use crate::hw::{Frame, Hw, PAGE, Space};
 use crate::kernel::Kernel;
+use crate::memory::HEAP_RESERVE;
 use crate::memory::Memory;
 use crate::sched::Holding;
 use crate::thread::Context;
-use crate::vfs::HEAP_RESERVE;
 use bailiwick_abi::{
     BUFFER_BADGES, BUFFER_CAPABILITIES, CAPABILITIES_MAX, CapabilityWord, Handle, MessageInfo, SMALL_MAX,
 };

@@ -34,7 +34,7 @@ pub(crate) use endpoint::Endpoint;
 pub use fast::{Missed, Switch};
 pub(crate) use notification::Notification;
 
-use crate::arena::{Arena, Pool};
+use crate::arena::{Pool, Table};
 use crate::block::{ControlBlock, Stage};
 use crate::hw::Hw;
 use crate::kernel::Kernel;
@@ -68,14 +68,14 @@ pub const NOTIFICATIONS_MAX: usize = 4096;
 #[derive(Debug)]
 pub struct Ipc {
     endpoints: Pool<Endpoint>,
-    notifications: Arena<Notification>,
+    notifications: Table<Notification>,
     /// A message on its way from one space to another.
     bytes: Vec<u8>,
 }
 
 impl Default for Ipc {
     fn default() -> Self {
-        Ipc { endpoints: Pool::new(), notifications: Arena::new(), bytes: alloc::vec![0; MESSAGE_MAX] }
+        Ipc { endpoints: Pool::new(), notifications: Table::new(), bytes: alloc::vec![0; MESSAGE_MAX] }
     }
 }
 

@@ -38,7 +38,7 @@ impl<H: Hw> Kernel<H> {
     /// `FULL`, `NO_MEMORY`.
     pub(crate) fn new_notification(&mut self) -> Result<NotificationId, Error> {
         self.room().map_err(|errno| Error(errno.0))?;
-        if self.ipc.notifications.len() >= super::NOTIFICATIONS_MAX {
+        if !self.ipc.notifications.has_room(super::NOTIFICATIONS_MAX) {
             return Err(Error::FULL);
         }
         Ok(NotificationId(self.ipc.notifications.insert(Notification::default())))

@@ -17,9 +17,6 @@ pub struct Time {
     pub nanoseconds: u32,
 }
 
-/// Bytes of kernel heap below which no object is made any more.
-pub const HEAP_RESERVE: usize = 512 << 10;
-
 /// Frames and clocks, as file systems use them.
 pub trait Frames {
     /// A zeroed frame charged to `group`.
@@ -42,7 +39,7 @@ pub trait Frames {
     /// Whether the kernel's heap has room for another object.
     ///
     /// # Errors
-    /// `ENOMEM` below [`HEAP_RESERVE`].
+    /// As [`Memory::room`].
     fn room(&self) -> Result<(), Errno>;
 }
 
@@ -78,7 +75,7 @@ impl<H: Hw, G: Charge + ?Sized> Frames for Store<'_, H, G> {
         self.memory.hw.random()
     }
     fn room(&self) -> Result<(), Errno> {
-        if self.memory.hw.heap_free() < HEAP_RESERVE { Err(Errno::ENOMEM) } else { Ok(()) }
+        self.memory.room()
     }
 }
 

@@ -41,7 +41,7 @@ pub use access::{
 };
 pub use attributes::NewTime;
 pub use entries::{DirEntry, More, Rename, Special};
-pub use env::{Caller, Env, Frames, HEAP_RESERVE, Store, Time};
+pub use env::{Caller, Env, Frames, Store, Time};
 pub use image::BootImage;
 pub use made::Made;
 pub use mount::{ATTRIBUTES, MOUNTS_MAX, MOUNTS_PER_NAMESPACE};

@@ -1,8 +1,8 @@
 //! A call made directly does what it does when it is found by its number.
 
+use crate::memory::HEAP_RESERVE;
 use crate::native::testing::{Actor, Came, World};
 use crate::testing::Dice;
-use crate::vfs::HEAP_RESERVE;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
