@@ -9,7 +9,7 @@ use alloc::collections::TryReserveError;
 use alloc::vec::Vec;
 
 /// Objects of a block.
-const BLOCK: usize = 64;
+const BLOCK: usize = 16;
 
 /// Objects by position. A position is reused after [`Arena::remove`]: who keeps one must hold a reference count.
 #[derive(Debug)]
@@ -55,7 +55,6 @@ impl<T> Arena<T> {
         self.free.reserve(self.blocks.len() * BLOCK);
         self.free.extend((first..first + BLOCK).rev().map(|at| at as u32));
     }
-    #[inline]
     fn slot(&mut self, at: u32) -> Option<&mut Option<T>> {
         let at = at as usize;
         self.blocks.get_mut(at / BLOCK).map(|block| &mut block[at % BLOCK])

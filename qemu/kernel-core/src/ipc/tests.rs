@@ -433,6 +433,28 @@ fn a_capability_gets_its_badge_as_it_goes_over_by_the_rules_of_derive() {
     assert!(p.w.k.caps.look(p.client.space, first.handle()).is_err());
 }
 
+/// There is one right to answer a call.
+#[test]
+fn a_right_to_answer_is_moved_and_never_copied() {
+    let mut p = pair();
+    p.buffers();
+    p.send(MessageInfo::new(0));
+    p.receive(0);
+    let Came::Back(OK, [parked, ..]) = p.w.enter(p.server.thread, Call::ParkReply, 0, 0) else { panic!() };
+    let third = p.w.actor();
+    for how in [Transfer::Copy, Transfer::Badged, Transfer::Move] {
+        let word = CapabilityWord::new(Handle(parked), Rights::ALL, how);
+        let wanted = crate::cap::Wanted::from_slice(&[word.into()]).unwrap();
+        let expected = if how == Transfer::Move { Ok(1) } else { Err(Error::WRONG_KIND) };
+        let one = p.w.k.caps.transfer_one((p.server.space, third.space), word, || 7).map(|_| 1);
+        assert_eq!(one, expected, "{how:?}");
+        if how != Transfer::Move {
+            let passed = p.w.k.caps.transfer(p.server.space, third.space, &wanted);
+            assert_eq!(passed.map(|passed| passed.len()), expected, "{how:?}");
+        }
+    }
+}
+
 #[test]
 fn a_reply_that_does_not_fit_is_refused_to_the_server_which_can_answer_otherwise() {
     let mut p = pair();

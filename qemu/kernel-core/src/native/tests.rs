@@ -211,6 +211,25 @@ fn a_directory_is_listed_in_pieces_as_small_as_one_entry() {
 }
 
 #[test]
+fn a_capability_is_good_for_calls_on_its_kind_alone() {
+    let (mut w, init) = booted();
+    let held = [slot::CONSOLE, slot::CLOCK, slot::POWER, slot::SYSTEM];
+    let calls = [
+        (Call::ConsoleWrite, slot::CONSOLE),
+        (Call::ClockNow, slot::CLOCK),
+        (Call::SystemMemory, slot::SYSTEM),
+        (Call::GroupUsage, slot::GROUP),
+        (Call::PowerOff, slot::POWER),
+    ];
+    for (call, own) in calls {
+        for other in held.into_iter().filter(|slot| *slot != own) {
+            let came = back(w.call(init.thread, call, [Handle::first(other).0, 0, 0, 0, 0, 0]));
+            assert_eq!(came, code(Error::WRONG_KIND), "{call:?} on slot {other}");
+        }
+    }
+}
+
+#[test]
 fn a_process_is_made_given_capabilities_started_and_waited_for() {
     let (mut w, init) = booted();
     let before = (w.k.caps.count(), w.k.processes.count());
