@@ -44,13 +44,13 @@ fn every_history_of_a_small_world_keeps_every_promise() {
 /// Here as many capabilities are held as eight acts can make.
 #[test]
 fn every_history_of_a_wider_world_does() {
-    assert!(explore(Start { held: 9, ..SMALL }, bounds(8)).states > 1000);
+    assert!(explore(Start { held: 9, ..SMALL }, bounds(20)).states > 1000);
 }
 
 /// Here every other act comes between two steps of what is swept.
 #[test]
 fn every_history_with_sweeps_put_aside_after_each_step_does() {
-    assert!(explore(Start { steps: 1, ..SMALL }, bounds(8)).states > 1000);
+    assert!(explore(Start { steps: 1, ..SMALL }, bounds(20)).states > 1000);
 }
 
 /// Histories that failed once, as they were printed, and how many steps were done at once.

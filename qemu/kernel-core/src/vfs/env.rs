@@ -39,7 +39,7 @@ pub trait Frames {
     /// Whether the kernel's heap has room for another object.
     ///
     /// # Errors
-    /// As [`Memory::room`].
+    /// `ENOMEM` where too little is left for whoever asks ([`HEAP_RESERVE`](crate::memory::HEAP_RESERVE)).
     fn room(&self) -> Result<(), Errno>;
 }
 
