@@ -1,7 +1,7 @@
 //! Arenas: objects by position, with places reused. Ids are positions, so references never borrow.
 //!
 //! An [`Arena`] grows by blocks: however many objects there are, one more takes no large piece of memory, and none is moved.
-//! What is looked up with each message is in one piece, one step nearer: a [`Table`] grows only when asked to, for that may be
+//! What is looked up with each message is in one piece, one step nearer: a [`Table`] is to be asked for room before, which may be
 //! refused, and in a [`Pool`] a position that is not taken has an object too, an inert one.
 
 use alloc::boxed::Box;
