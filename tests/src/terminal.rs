@@ -20,12 +20,12 @@ const BUILDING: Duration = Duration::from_secs(1800);
 pub struct Terminal {
     machine: Child,
     keys: File,
-    /// What was shown and not yet looked for.
-    fresh: String,
-    /// Everything that was shown.
-    pub all: String,
-    /// The same as it came, line ends included.
+    /// Everything that was shown, as it came, line ends included.
     pub bytes: Vec<u8>,
+    /// The same without CR. Bytes, for a read may end within a character.
+    shown: Vec<u8>,
+    /// How much of `shown` was looked for.
+    seen: usize,
 }
 
 impl Terminal {
@@ -49,8 +49,8 @@ impl Terminal {
             .stdout(Stdio::from(end()?))
             .stderr(Stdio::from(end()?))
             .spawn()?;
-        let (fresh, all, bytes) = Default::default();
-        let mut terminal = Terminal { machine, keys: keys.into(), fresh, all, bytes };
+        let (bytes, shown, seen) = Default::default();
+        let mut terminal = Terminal { machine, keys: keys.into(), bytes, shown, seen };
         terminal.until_within("qemu/run: booting", BUILDING)?;
         Ok(terminal)
     }
@@ -74,15 +74,22 @@ impl Terminal {
     fn until_within(&mut self, text: &str, limit: Duration) -> io::Result<String> {
         let end = Instant::now() + limit;
         loop {
-            if let Some((before, after)) = self.fresh.split_once(text) {
-                let before = before.to_owned();
-                self.fresh = after.to_owned();
+            let fresh = self.shown.get(self.seen..).unwrap_or_default();
+            if let Some(at) = fresh.windows(text.len()).position(|bytes| bytes == text.as_bytes()) {
+                let before = String::from_utf8_lossy(fresh.get(..at).unwrap_or_default()).into_owned();
+                self.seen += at + text.len();
                 return Ok(before);
             }
             if self.more(end)? == 0 {
-                return Err(io::Error::other(format!("{text:?} was not shown:\n{}", self.all)));
+                return Err(io::Error::other(format!("{text:?} was not shown:\n{}", self.all())));
             }
         }
+    }
+
+    /// Everything that was shown, without CR.
+    #[must_use]
+    pub fn all(&self) -> String {
+        String::from_utf8_lossy(&self.shown).into_owned()
     }
 
     /// Waits until the machine is off; gives the status of `./qemu/run` and what was shown at the end.
@@ -92,7 +99,10 @@ impl Terminal {
     pub fn end(&mut self) -> io::Result<(ExitStatus, String)> {
         let end = Instant::now() + LIMIT;
         while self.more(end)? > 0 {}
-        Ok((self.machine.wait()?, core::mem::take(&mut self.fresh)))
+        let rest = self.shown.get(self.seen..).unwrap_or_default();
+        let rest = String::from_utf8_lossy(rest).into_owned();
+        self.seen = self.shown.len();
+        Ok((self.machine.wait()?, rest))
     }
 
     /// Takes what is shown next; nothing if the terminal is closed.
@@ -102,17 +112,15 @@ impl Terminal {
         if poll(&mut [PollFd::new(&self.keys, PollFlags::IN)], Some(&left))? == 0 {
             return Err(io::Error::new(
                 io::ErrorKind::TimedOut,
-                format!("nothing more is shown:\n{}", self.all),
+                format!("nothing more is shown:\n{}", self.all()),
             ));
         }
-        let mut room = [0; 4096];
+        let mut room = [0; 1];
         // A terminal whose other end is closed gives EIO.
         let count = self.keys.read(&mut room).unwrap_or(0);
-        let shown = room.get(..count).unwrap_or_default();
-        let text = String::from_utf8_lossy(shown).replace('\r', "");
-        self.fresh += &text;
-        self.all += &text;
-        self.bytes.extend_from_slice(shown);
+        let came = room.get(..count).unwrap_or_default();
+        self.bytes.extend_from_slice(came);
+        self.shown.extend(came.iter().filter(|byte| **byte != b'\r'));
         Ok(count)
     }
 }

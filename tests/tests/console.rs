@@ -27,7 +27,7 @@ fn a_person_edits_lines_interrupts_waits_uses_vi_in_a_container_and_powers_off()
     );
 
     // The drill of the manifest is over once the service has come up again, and nothing else will be shown by itself.
-    while t.all.matches("service | up\n").count() < 2 {
+    while t.all().matches("service | up\n").count() < 2 {
         t.until("service | up\n").unwrap();
     }
 
