@@ -44,8 +44,10 @@ fn a_process_reads_what_is_written_to_its_input_and_comes_to_its_end() {
     let one = [(at + 64).to_le_bytes(), 4000u64.to_le_bytes()].concat();
     w.k.with_memory(pid, |space, s| space.write(s, at, &one)).unwrap().unwrap();
     assert_eq!(w.call(pid, READV, [0, at, 1, 0]), READV as i64, "the call has not returned");
-    assert_eq!(feed(&mut w, id, b"late", InputEnd::Close), Ok(4));
-    assert_eq!(take(&mut w, pid), b"late");
+    assert_eq!(feed(&mut w, id, b"la", InputEnd::Open), Ok(2));
+    assert_eq!(take(&mut w, pid), b"la");
+    assert_eq!(feed(&mut w, id, b"te", InputEnd::Close), Ok(2));
+    assert_eq!(take(&mut w, pid), b"te");
     assert_eq!(take(&mut w, pid), b"", "the end");
     assert_eq!(feed(&mut w, id, b"more", InputEnd::Open), Err(Errno::EPIPE));
     assert_eq!(w.write(pid, 1, "said"), 4);
@@ -103,6 +105,7 @@ fn a_further_process_has_an_input_of_its_own_and_others_have_none() {
     // One that was ended before anybody read it.
     w.k.container_execute(id, 6, &further).unwrap();
     assert_eq!(w.k.container_input(id, Which::Exec(6), b"x", InputEnd::Close), Ok(1));
+    assert_eq!(w.k.container_input(id, Which::Exec(6), b"x", InputEnd::Open), Err(Errno::EPIPE));
     w.k.container_destroy(id);
     assert_eq!(feed(&mut w, id, b"x", InputEnd::Open), Err(Errno::ESRCH));
     w.k.container_remove(id);
