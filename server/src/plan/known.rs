@@ -102,11 +102,14 @@ mod tests {
     use super::*;
     use bailiwick_kernel_glue::own_kernel::FEATURES;
 
-    fn config() -> Arc<ValidConfig> {
+    fn config_of(program: &str) -> Arc<ValidConfig> {
         let text = r#"{"ociVersion":"1.0.2","root":{"path":"rootfs"},
-            "process":{"cwd":"/","args":["/bin/true"],"user":{"uid":0,"gid":0}},
+            "process":{"cwd":"/","args":["PROGRAM"],"user":{"uid":0,"gid":0}},
             "linux":{"namespaces":[{"type":"mount"}]}}"#;
-        Arc::new(ValidConfig::parse(text).unwrap())
+        Arc::new(ValidConfig::parse(&text.replace("PROGRAM", program)).unwrap())
+    }
+    fn config() -> Arc<ValidConfig> {
+        config_of("/bin/true")
     }
     fn request(id: &str) -> Request<'_> {
         Request { id, bundle: id, group: id, stdio: Stdio::Log }
@@ -114,13 +117,14 @@ mod tests {
 
     #[test]
     fn a_known_plan_is_the_one_that_would_be_made_anew() {
-        let (mut known, config, policy) = (KnownPlans::default(), config(), Arc::new(Policy::default()));
-        let _kept = config.clone();
-        for id in ["a", "b", "a"] {
-            let plan = known.plan(&config, &FEATURES, &policy, &request(id)).unwrap();
-            assert_eq!(*plan, crate::plan::plan(&config, &FEATURES, &policy, &request(id)).unwrap());
+        let (mut known, policy) = (KnownPlans::default(), Arc::new(Policy::default()));
+        let configs = [config(), config_of("/bin/false")];
+        let _kept = configs.clone();
+        for (id, at) in [("a", 0), ("b", 0), ("a", 1), ("c", 0), ("a", 0), ("d", 1)] {
+            let plan = known.plan(&configs[at], &FEATURES, &policy, &request(id)).unwrap();
+            assert_eq!(*plan, crate::plan::plan(&configs[at], &FEATURES, &policy, &request(id)).unwrap());
         }
-        assert_eq!(known.kept.len(), 1);
+        assert_eq!(known.kept.len(), 2);
     }
 
     #[test]
@@ -144,6 +148,12 @@ mod tests {
         let (mut known, config, policy) = (KnownPlans::default(), config(), Arc::new(Policy::default()));
         let _kept = config.clone();
         known.plan(&config, &FEATURES, &policy, &request("a")).unwrap();
+        let other = config_of("/bin/false");
+        let expected = crate::plan::plan(&other, &FEATURES, &policy, &request("a"));
+        assert_eq!(
+            known.plan(&other, &FEATURES, &policy, &request("a")).map(|plan| (*plan).clone()),
+            expected
+        );
         let strict = Arc::new(Policy::parse("").unwrap());
         let expected = crate::plan::plan(&config, &FEATURES, &strict, &request("a"));
         assert_eq!(
@@ -157,14 +167,17 @@ mod tests {
     }
 
     #[test]
-    fn few_are_kept_and_none_of_a_configuration_that_is_not() {
+    fn the_few_that_were_used_last_are_kept_and_none_of_a_configuration_that_is_not() {
         let (mut known, policy) = (KnownPlans::default(), Arc::new(Policy::default()));
         known.plan(&config(), &FEATURES, &policy, &request("a")).unwrap();
         assert!(known.kept.is_empty());
         let configs: Vec<_> = (0..2 * KEPT_MAX).map(|_| config()).collect();
-        for config in &configs {
+        let used = configs.iter().chain(&configs[KEPT_MAX..=KEPT_MAX]).chain(&configs[..1]);
+        for config in used {
             known.plan(&config.clone(), &FEATURES, &policy, &request("a")).unwrap();
         }
-        assert_eq!(known.kept.len(), KEPT_MAX);
+        let expected =
+            configs[KEPT_MAX + 2..].iter().chain(&configs[KEPT_MAX..=KEPT_MAX]).chain(&configs[..1]);
+        assert!(known.kept.iter().map(|known| Arc::as_ptr(&known.config)).eq(expected.map(Arc::as_ptr)));
     }
 }
