@@ -6,6 +6,7 @@ use bailiwick_protocol::frame::{FRAME_MAX, Tag};
 use bailiwick_protocol::id::{Badge, GrantHandle};
 use bailiwick_protocol::message::*;
 use bailiwick_protocol::rights::Rights;
+use bailiwick_server::Leftover;
 use bailiwick_tests::desk::{Desk, bundle, few};
 
 const ALL: Rights = Rights::all();
@@ -147,23 +148,32 @@ fn not_there_not_yours_and_taken_back_are_the_same_bytes() {
         (bytes[..2].to_vec(), bytes[4..bytes.len() - name.len()].to_vec())
     };
     assert_eq!(body(1, "secret"), body(2, "absent"));
-    // A capability that was revoked from above, one that was given up, one whose container is gone, one that never was.
-    let web = ours.holds[1];
-    let derive =
-        |desk: &mut Desk, on| desk.call(on, &Request::Derive(Derive::new(ALL)), None).unwrap().mint.unwrap();
-    let (revoked, dropped) = (derive(&mut desk, web), derive(&mut desk, ours.holds[0]));
+    // Capabilities that were revoked from above, that were given up, whose container is gone, that never were. Most of
+    // what is to be swept of them is left over while they are used.
+    desk.manager = desk.manager.in_steps_of(1);
+    let (factory, web) = (ours.holds[0], ours.holds[1]);
+    let mint = |desk: &mut Desk, on, request| desk.call(on, &request, None).unwrap().mint.unwrap();
+    let derive = |desk: &mut Desk, on| mint(desk, on, Request::Derive(Derive::new(ALL)));
+    let revoked: Vec<Badge> = (0..60).map(|_| derive(&mut desk, web)).collect();
+    let gone: Vec<Badge> = (0..60).map(|_| mint(&mut desk, factory, lookup("web"))).collect();
+    let (dropped, joint) = (derive(&mut desk, factory), derive(&mut desk, factory));
+    derive(&mut desk, joint);
     desk.call(web, &Request::Revoke, None).unwrap();
     desk.close(dropped);
+    desk.close(joint);
     desk.call(web, &Request::Delete(Delete { mode: DeleteMode::Force }), None).unwrap();
     for request in
         [Request::Describe, Request::State, Request::Start, Request::Sync, Request::Drop, Request::Revoke]
     {
         let mut room = [0; FRAME_MAX];
         let frame = request.encode(Tag(9), &mut room).unwrap().to_vec();
-        let answers = [revoked, dropped, web, Badge(u64::MAX), Badge(0)].map(|badge| {
+        let dead =
+            [revoked[0], revoked[59], gone[0], gone[59], web, dropped, joint, Badge(u64::MAX), Badge(0)];
+        let answers = dead.map(|badge| {
             let sent = desk.send_bytes(badge, &frame, None, 0);
             desk.answer(sent).unwrap().frame.clone()
         });
         assert!(answers.iter().all(|answer| *answer == answers[0]), "{request:?}: {answers:?}");
+        assert_eq!(desk.manager.leftover(), Leftover::Some, "{request:?}");
     }
 }
