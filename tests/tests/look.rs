@@ -144,3 +144,21 @@ fn looks_are_answered_the_same_both_ways_whatever_has_happened() {
     }
     assert!(short > asked / 10, "{short} of {asked} went the short way");
 }
+
+#[test]
+fn looks_do_a_piece_of_what_is_left_over_like_every_other_call() {
+    let mut desk = Desk::prompt();
+    let root = desk.root;
+    let create = Request::Create(Create { id: "a", bundle: "/b", stdio: Stdio::Log });
+    let a = desk.call(root, &create, Some(&bundle(&["sleep", "100"]))).unwrap().mint.unwrap();
+    for _ in 0..20 {
+        desk.call(a, &Request::Derive(Derive::new(Rights::all())), None).unwrap();
+    }
+    desk.manager = desk.manager.in_steps_of(1);
+    desk.call(a, &Request::Revoke, None).unwrap();
+    assert_eq!(desk.manager.leftover(), Leftover::Some);
+    for _ in 0..100 {
+        desk.send(a, &Request::State, None);
+    }
+    assert_eq!(desk.manager.leftover(), Leftover::None);
+}
