@@ -37,6 +37,7 @@ pub trait Port {
         let _ = token;
         None
     }
-    /// Makes every capability with this badge dead, wherever it is, queued calls on it included.
+    /// Makes every capability with this badge dead, wherever it is: queued calls on it included, and one that goes with
+    /// an answer that was not sent yet.
     fn revoke(&mut self, badge: Badge);
 }

@@ -82,3 +82,16 @@ fn a_thousand_containers_come_and_go_and_the_kernel_is_as_it_was() {
     assert_eq!(last[1], "kernel heap: 0 bytes less free");
     println!("{}", last[0]);
 }
+
+#[test]
+fn nobody_gets_a_capability_that_was_taken_back_before_its_answer_was_sent() {
+    let ran = guest::boot(&["--memory", "128"], &image(), "native=/sbin/contract play=answers").unwrap();
+    let lines = ran.ended_with(0).unwrap_or_else(|ran| panic!("{ran:#?}"));
+    assert_eq!(
+        lines,
+        [
+            "kept: the caller got an answer and a capability; badges that were told gone: 1",
+            "taken back: the caller got no answer; badges that were told gone: 0",
+        ]
+    );
+}

@@ -7,7 +7,10 @@
 //!   native=/sbin/contract                  every case
 //!   native=/sbin/contract cases=hook       those whose name has this word
 //!   native=/sbin/contract rounds=1000      no case: so many containers come and go, and leave nothing
+//!   native=/sbin/contract play=answers     no case: what becomes of an answer whose capability is taken back
 //! ```
+
+mod answers;
 
 use crate::console::Serial;
 use crate::heap;
@@ -165,6 +168,14 @@ fn rounds(fixture: &mut OnMetal, wanted: u32) -> u8 {
 
 /// The program. Its status is 0 if nothing failed.
 pub fn main(text: &str) -> u8 {
+    match option(text, "play") {
+        Some("answers") => answers::main(),
+        _ if text == answers::CALLER => answers::call(),
+        _ => on_metal(text),
+    }
+}
+
+fn on_metal(text: &str) -> u8 {
     // From here on the number of free frames depends on nothing that this program does by itself.
     heap::touch();
     let mut fixture = match OnMetal::new() {
