@@ -250,7 +250,6 @@ impl<C: Channel, B: Bundles<Directory = C::Directory>, A: Attention<C>> Shell<C,
     }
 }
 
-/// Whether a status is that of a success.
 /// Whether a creation was refused because the bundle wants a terminal.
 fn wants_terminal<E>(error: &CallError<E>) -> bool {
     let CallError::Reply(ErrorReply::Refusal(refusal)) = error else { return false };
@@ -258,6 +257,7 @@ fn wants_terminal<E>(error: &CallError<E>) -> bool {
         && refusal.detail.as_str().starts_with("config.json: process.terminal: true")
 }
 
+/// Only a status of 0 is a success.
 fn succeeded<E, B>(status: u8) -> core::result::Result<(), Failure<E, B>> {
     if status == 0 { Ok(()) } else { Err(Failure::Status(status)) }
 }
