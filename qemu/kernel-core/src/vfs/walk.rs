@@ -149,6 +149,10 @@ fn cut(path: &[u8]) -> Option<(&[u8], &[u8])> {
     path.split_at_checked(length)
 }
 
+fn only_slashes(path: &[u8]) -> bool {
+    path.iter().all(|byte| *byte == b'/')
+}
+
 impl<'p> Ahead<'p> {
     pub(crate) fn new(path: &'p [u8]) -> Self {
         Ahead { texts: Vec::new(), rest: path }
@@ -156,6 +160,18 @@ impl<'p> Ahead<'p> {
     /// Whether all names that are left are such.
     pub(crate) fn only(&self, such: impl Fn(&[u8]) -> bool) -> bool {
         [self.texts.as_slice(), self.rest].iter().all(|path| path.split(|b| *b == b'/').all(&such))
+    }
+    /// The next name of the text of a link; none if there is none left.
+    #[cold]
+    fn next_of_texts(&mut self) -> Option<Component<'p>> {
+        let Some((name, after)) = cut(&self.texts) else {
+            self.texts.clear();
+            return None;
+        };
+        let (name, after) = (Cow::Owned(name.to_vec()), after.to_vec());
+        self.texts = after;
+        let slash = !(self.texts.is_empty() && self.rest.is_empty());
+        Some(Component { name, is_last: only_slashes(&self.texts) && only_slashes(self.rest), slash })
     }
     /// Puts the text of a link in front.
     pub(crate) fn push(&mut self, mut text: Vec<u8>) {
@@ -167,23 +183,16 @@ impl<'p> Ahead<'p> {
 impl<'p> Iterator for Ahead<'p> {
     type Item = Component<'p>;
 
+    #[inline]
     fn next(&mut self) -> Option<Component<'p>> {
-        let name = match cut(&self.texts) {
-            Some((name, after)) => {
-                let (name, after) = (Cow::Owned(name.to_vec()), after.to_vec());
-                self.texts = after;
-                name
-            }
-            None => {
-                self.texts.clear();
-                let (name, after) = cut(self.rest)?;
-                self.rest = after;
-                Cow::Borrowed(name)
-            }
-        };
-        let slash = !(self.texts.is_empty() && self.rest.is_empty());
-        let is_last = self.texts.iter().chain(self.rest).all(|byte| *byte == b'/');
-        Some(Component { name, is_last, slash })
+        if !self.texts.is_empty()
+            && let Some(component) = self.next_of_texts()
+        {
+            return Some(component);
+        }
+        let (name, after) = cut(self.rest)?;
+        self.rest = after;
+        Some(Component { name: Cow::Borrowed(name), is_last: only_slashes(after), slash: !after.is_empty() })
     }
 }
 
