@@ -61,8 +61,8 @@ fn a_memory_hog_is_killed_at_its_limit_and_its_neighbour_goes_on() {
 /// What files need beside their contents is the kernel's, and there is only so much of it.
 #[test]
 fn whoever_makes_more_files_than_the_kernel_can_keep_is_refused_and_the_machine_goes_on() {
-    let program = "for k in 0 1 2 3 4 5 6 7 8 9; do i=0; while true 2>/dev/null >/a$k/$i; do i=$((i+1)); done; \
-                   echo $i; done; exit 0";
+    let program = "exec 2>/dev/null; for k in 0 1 2 3 4 5 6 7 8 9; do i=0; \
+                   while true >/a$k/$i; do i=$((i+1)); done; echo $i; done; exit 0";
     let flood = changed(&["sh", "-c", program], |config| {
         let mounts = config["mounts"].as_array_mut().unwrap();
         mounts.extend(
@@ -78,6 +78,28 @@ fn whoever_makes_more_files_than_the_kernel_can_keep_is_refused_and_the_machine_
     assert_eq!((made.len(), made[0]), (10, 4095), "{}", run.text);
     assert!(made[9] < 4095, "the kernel's heap was never full: {made:?}");
     assert_eq!([4, 7].map(|at| run.output(at)), ["still here\n", "as before\n"], "{}", run.text);
+}
+
+/// What files need beside their contents is memory of whoever makes them, as long as there are the files.
+#[test]
+fn whoever_makes_files_stops_at_its_limit_of_memory_and_nobody_else_notices() {
+    let program = "i=0; while true >/left$i; do i=$((i+1)); done";
+    let flood = changed(&["sh", "-c", program], |config| {
+        config["root"]["readonly"] = json!(false);
+        config["linux"]["resources"]["memory"] = json!({"limit": 2 << 20});
+    })
+    .unwrap();
+    let files = "cd /dev/shm; for k in 1 2 3; do i=0; while [ $i -lt 500 ]; do >$k.$i; i=$((i+1)); done; done; ls | wc -l";
+    let commands = format!(
+        "run calm box; run flood flood; wait flood; stats flood; exec calm sh -c '{files}'; run more box; \
+         exec more echo as before; delete flood"
+    );
+    let run = exec(&[("box", &idle().unwrap()), ("flood", &flood)], &commands).unwrap();
+    // Its program is gone, the files are not.
+    assert_ne!(run.output(2), "0\n", "{}", run.text);
+    let used = figure(&run, 3, "memory");
+    assert!((1500.0..=2048.0).contains(&used), "{}", run.text);
+    assert_eq!([4, 6].map(|at| run.output(at)), ["1500\n", "as before\n"], "{}", run.text);
 }
 
 #[test]

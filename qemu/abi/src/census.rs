@@ -30,6 +30,8 @@ macro_rules! census {
 census! {
     /// Frames nobody holds.
     free_frames,
+    /// Bytes of the kernel's heap that groups are charged for.
+    charged_heap,
     /// Processes, those included that have ended and whose end was not asked for.
     processes,
     /// Threads.

@@ -1,21 +1,20 @@
 //! Arenas: objects by position, with places reused. Ids are positions, so references never borrow.
 //!
-//! An [`Arena`] grows by blocks: however many objects there are, one more takes no large piece of memory, and none is moved.
-//! What is looked up with each message is in one piece, one step nearer: a [`Table`] is to be asked for room before, which may be
-//! refused, and in a [`Pool`] a position that is not taken has an object too, an inert one.
+//! In an [`Arena`] each object is a piece of memory of its own, which goes with it: what there is takes no more than it is
+//! charged for, whatever there was. What is looked up with each message is in one piece, one step nearer: a [`Table`] is to
+//! be asked for room before, which may be refused, and in a [`Pool`] a position that is not taken has an object too, an
+//! inert one.
 
 use alloc::boxed::Box;
 use alloc::collections::TryReserveError;
 use alloc::vec::Vec;
 
-/// Objects of a block.
-const BLOCK: usize = 16;
-
 /// Objects by position. A position is reused after [`Arena::remove`]: who keeps one must hold a reference count.
 #[derive(Debug)]
 #[cfg_attr(test, derive(Clone))]
 pub(crate) struct Arena<T> {
-    blocks: Vec<Box<[Option<T>; BLOCK]>>,
+    slots: Vec<Option<Box<T>>>,
+    /// As large as `slots`: ends allocate nothing.
     free: Vec<u32>,
 }
 
@@ -27,61 +26,59 @@ impl<T> Default for Arena<T> {
 
 impl<T> Arena<T> {
     pub(crate) const fn new() -> Self {
-        Arena { blocks: Vec::new(), free: Vec::new() }
+        Arena { slots: Vec::new(), free: Vec::new() }
     }
     /// How many objects there are.
     pub(crate) fn len(&self) -> usize {
-        self.blocks.len() * BLOCK - self.free.len()
+        self.slots.len() - self.free.len()
     }
+    /// Sees to it that there is a position for one more.
+    ///
+    /// # Errors
+    /// There is no piece of memory large enough for all positions.
+    pub(crate) fn prepare(&mut self) -> Result<(), TryReserveError> {
+        if !self.free.is_empty() || self.slots.len() < self.slots.capacity() {
+            return Ok(());
+        }
+        self.slots.try_reserve(1)?;
+        self.free.try_reserve(self.slots.capacity())
+    }
+    /// Puts an object in. There is no bound: what may become many is prepared for before.
     pub(crate) fn insert(&mut self, value: T) -> u32 {
-        if self.free.is_empty() {
-            self.grow();
+        let object = Some(Box::new(value));
+        if let Some(at) = self.free.pop()
+            && let Some(slot) = self.slots.get_mut(at as usize)
+        {
+            *slot = object;
+            return at;
         }
-        // There is one now: a block was added.
-        let at = self.free.pop().unwrap_or_default();
-        if let Some(slot) = self.slot(at) {
-            *slot = Some(value);
-        }
-        at
-    }
-    /// Adds a block, and room for all objects to be taken out again: ends allocate nothing.
-    #[inline(never)]
-    fn grow(&mut self) {
-        let mut slots: Vec<Option<T>> = Vec::with_capacity(BLOCK);
-        slots.resize_with(BLOCK, || None);
-        let Ok(block) = Box::try_from(slots) else { return };
-        let first = self.blocks.len() * BLOCK;
-        self.blocks.push(block);
-        self.free.reserve(self.blocks.len() * BLOCK);
-        self.free.extend((first..first + BLOCK).rev().map(|at| at as u32));
-    }
-    fn slot(&mut self, at: u32) -> Option<&mut Option<T>> {
-        let at = at as usize;
-        self.blocks.get_mut(at / BLOCK).map(|block| &mut block[at % BLOCK])
+        self.slots.push(object);
+        self.free.reserve(self.slots.len());
+        self.slots.len() as u32 - 1
     }
     pub(crate) fn get(&self, at: u32) -> Option<&T> {
-        let at = at as usize;
-        self.blocks.get(at / BLOCK)?[at % BLOCK].as_ref()
+        self.slots.get(at as usize)?.as_deref()
     }
     pub(crate) fn get_mut(&mut self, at: u32) -> Option<&mut T> {
-        self.slot(at)?.as_mut()
+        self.slots.get_mut(at as usize)?.as_deref_mut()
     }
-    pub(crate) fn remove(&mut self, at: u32) -> Option<T> {
-        let value = self.slot(at)?.take()?;
+    pub(crate) fn remove(&mut self, at: u32) -> Option<Box<T>> {
+        let object = self.slots.get_mut(at as usize)?.take()?;
         self.free.push(at);
-        Some(value)
+        Some(object)
     }
     /// All objects with their positions, lowest first.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
-        let slots = self.blocks.iter().flat_map(|block| block.iter());
-        slots.enumerate().filter_map(|(at, slot)| Some((at as u32, slot.as_ref()?)))
+        self.slots.iter().enumerate().filter_map(|(at, slot)| Some((at as u32, slot.as_deref()?)))
     }
     /// All objects with their positions, lowest first, to be changed.
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (u32, &mut T)> {
-        let slots = self.blocks.iter_mut().flat_map(|block| block.iter_mut());
-        slots.enumerate().filter_map(|(at, slot)| Some((at as u32, slot.as_mut()?)))
+        self.slots.iter_mut().enumerate().filter_map(|(at, slot)| Some((at as u32, slot.as_deref_mut()?)))
     }
 }
+
+/// Objects for which a [`Table`] makes room at first.
+const FIRST: usize = 16;
 
 /// Objects by position, in one piece.
 #[derive(Debug)]
@@ -113,7 +110,7 @@ impl<T> Table<T> {
     /// Whether there can be one more of so many at most. When it is full room is made for as many again.
     pub(crate) fn has_room(&mut self, most: usize) -> bool {
         let count = self.len();
-        let more = (count * 2).clamp(BLOCK.min(most), most);
+        let more = (count * 2).clamp(FIRST.min(most), most);
         count < most && (count < self.capacity() || self.try_reserve(more).is_ok())
     }
     /// Makes room for as many objects in all, and for all of them to be taken out again.

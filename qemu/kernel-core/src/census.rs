@@ -2,6 +2,7 @@
 
 use crate::hw::Hw;
 use crate::kernel::Kernel;
+use crate::memory::GroupId;
 use crate::thread::State;
 use bailiwick_abi::Census;
 
@@ -15,6 +16,7 @@ impl<H: Hw> Kernel<H> {
         let words = |count: usize| count as u64;
         Census {
             free_frames: words(self.mem.free()),
+            charged_heap: self.groups.get(GroupId::ROOT).map_or(0, |root| root.account.total()),
             processes: words(self.processes.count()),
             threads: words(self.threads.count()),
             runnable: words(

@@ -3,8 +3,10 @@
 //! Groups form a tree. A limit binds everything below it, so a charge climbs to the root: either every group on the
 //! way has room, or nothing is charged. Use is exact: it is the sum of what is held now, not an estimate.
 
+use crate::account::Account;
 use crate::memory::{Charge, GroupId, NoMemory};
 use crate::sched::{Entity, Quota, RunQueue};
+use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
 use bailiwick_kernel_glue::plan::{DeviceAccess, DeviceKind, DeviceRule};
@@ -22,7 +24,7 @@ pub const WEIGHT_DEFAULT: u32 = 1024;
 /// Limits of a group; none is unlimited.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Limits {
-    /// Frames.
+    /// Frames, those included that the kernel's objects would fill.
     pub frames: Option<u64>,
     /// Processes (threads of Linux processes count one each).
     pub pids: Option<u32>,
@@ -48,13 +50,9 @@ pub enum Freezer {
     Frozen,
 }
 
-/// What a group has used and uses.
+/// What a group has used and uses, besides memory.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Usage {
-    /// Frames now.
-    pub frames: u64,
-    /// The most frames ever.
-    pub frames_peak: u64,
     /// Processes now.
     pub pids: u32,
     /// Processor time ever, in nanoseconds.
@@ -72,10 +70,10 @@ pub struct Group {
     pub parent: Option<GroupId>,
     /// Its name in there.
     pub name: String,
-    /// Its limits.
-    pub limits: Limits,
+    limits: Limits,
     /// What it uses, everything below included.
     pub usage: Usage,
+    pub(crate) account: Rc<Account>,
     freezer: Freezer,
     /// Devices its processes may use; none is all that those above may.
     pub devices: Option<DeviceRules>,
@@ -99,6 +97,7 @@ struct Slot {
 pub struct Groups {
     slots: Vec<Slot>,
     free: Vec<u32>,
+    top: Rc<Account>,
     /// How many are frozen.
     frozen: usize,
 }
@@ -114,18 +113,27 @@ const fn place(id: GroupId) -> (usize, u32) {
 
 impl Default for Groups {
     fn default() -> Self {
-        let root = Group::new(None, String::new(), Limits::default(), 0);
-        Groups { slots: Vec::from([Slot { generation: 0, group: Some(root) }]), free: Vec::new(), frozen: 0 }
+        Groups::new(Account::new(GroupId::ROOT, None, None))
+    }
+}
+
+impl Groups {
+    /// The root alone, with the account above all others.
+    pub(crate) fn new(top: Rc<Account>) -> Self {
+        let root = Group::new(None, String::new(), Limits::default(), Rc::clone(&top), 0);
+        let slots = Vec::from([Slot { generation: 0, group: Some(root) }]);
+        Groups { slots, free: Vec::new(), top, frozen: 0 }
     }
 }
 
 impl Group {
-    fn new(parent: Option<GroupId>, name: String, limits: Limits, depth: u8) -> Self {
+    fn new(parent: Option<GroupId>, name: String, limits: Limits, account: Rc<Account>, depth: u8) -> Self {
         Group {
             parent,
             name,
             limits,
             usage: Usage::default(),
+            account,
             freezer: Freezer::Thawed,
             devices: None,
             depth,
@@ -134,6 +142,24 @@ impl Group {
             queue: RunQueue::default(),
             budget: crate::sched::Budget::default(),
         }
+    }
+    /// Its limits.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+    /// Other limits. What is in use already stays.
+    pub(crate) fn set_limits(&mut self, limits: Limits) {
+        self.account.set_limit(limits.frames);
+        self.limits = limits;
+    }
+    /// Frames in use, everything below included: those handed out, and those that the kernel's objects of each group
+    /// would fill.
+    pub fn memory(&self) -> u64 {
+        self.account.in_use()
+    }
+    /// The most frames that were ever in use.
+    pub fn memory_peak(&self) -> u64 {
+        self.account.peak()
     }
     /// Whether its own threads may run; those above it have a say as well.
     pub fn freezer(&self) -> Freezer {
@@ -148,7 +174,7 @@ impl Group {
 /// What a group leaves that is removed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Legacy {
-    /// Frames that it paid for. They are counted in its parent already.
+    /// Frames that were handed out to it. They are counted in its parent already.
     pub(crate) frames: u64,
     /// Its parent.
     pub(crate) heir: GroupId,
@@ -235,6 +261,11 @@ impl Groups {
         let (at, generation) = place(id);
         self.slots.get(at).filter(|slot| slot.generation == generation)?.group.as_ref()
     }
+    /// What a group is charged for, or what all are together if there is no such group.
+    #[inline]
+    pub(crate) fn account(&self, id: GroupId) -> Rc<Account> {
+        Rc::clone(self.get(id).map_or(&self.top, |group| &group.account))
+    }
     /// A group, to be changed.
     pub fn get_mut(&mut self, id: GroupId) -> Option<&mut Group> {
         let (at, generation) = place(id);
@@ -264,8 +295,8 @@ impl Groups {
             Some((GroupId(slot.generation << PLACE_BITS | at), slot.group.as_ref()?))
         })
     }
-    /// Puts a group where none is; none if there is no place.
-    fn insert(&mut self, group: Group) -> Option<GroupId> {
+    /// Puts a group where none is, which learns its number; none if there is no place.
+    fn insert(&mut self, group: impl FnOnce(GroupId) -> Group) -> Option<GroupId> {
         let at = match self.free.pop() {
             Some(at) => at,
             None if self.slots.len() < GROUPS_MAX => {
@@ -275,8 +306,9 @@ impl Groups {
             None => return None,
         };
         let slot = self.slots.get_mut(at as usize)?;
-        slot.group = Some(group);
-        Some(GroupId(slot.generation << PLACE_BITS | at))
+        let id = GroupId(slot.generation << PLACE_BITS | at);
+        slot.group = Some(group(id));
+        Some(id)
     }
     /// Empties a place for the next one.
     fn take_out(&mut self, id: GroupId) {
@@ -314,7 +346,8 @@ impl Groups {
     /// `EEXIST`: the name is taken. `EINVAL`: it is empty, too long or holds a slash, or the weight is 0. `ENOSPC`:
     /// there are too many groups or they nest too deep. `ENOENT`: no such parent.
     pub fn create(&mut self, parent: GroupId, name: &str, limits: Limits) -> Result<GroupId, Errno> {
-        let depth = self.get(parent).ok_or(Errno::ENOENT)?.depth + 1;
+        let above = self.get(parent).ok_or(Errno::ENOENT)?;
+        let (depth, account) = (above.depth + 1, Rc::clone(&above.account));
         if name.is_empty() || name.len() > NAME_MAX || name.contains('/') || limits.weight == 0 {
             return Err(Errno::EINVAL);
         }
@@ -324,7 +357,10 @@ impl Groups {
         if depth > DEPTH_MAX {
             return Err(Errno::ENOSPC);
         }
-        let group = Group::new(Some(parent), String::from(name), limits, depth);
+        let group = |id| {
+            let account = Account::new(id, Some(account), limits.frames);
+            Group::new(Some(parent), String::from(name), limits, account, depth)
+        };
         let id = self.insert(group).ok_or(Errno::ENOSPC)?;
         if let Some(parent) = self.get_mut(parent) {
             parent.children += 1;
@@ -343,7 +379,7 @@ impl Groups {
         if !group.is_empty() {
             return Err(Errno::EBUSY);
         }
-        let frames = group.usage.frames;
+        let frames = group.account.handed_out();
         self.set_freezer(id, Freezer::Thawed);
         self.take_out(id);
         if let Some(parent) = self.get_mut(parent) {
@@ -388,20 +424,12 @@ impl Groups {
 
 impl Charge for Groups {
     fn charge(&mut self, id: GroupId) -> Result<(), NoMemory> {
-        let full = |at: &GroupId| {
-            self.get(*at).is_some_and(|g| g.limits.frames.is_some_and(|limit| g.usage.frames >= limit))
-        };
-        if let Some(full) = self.chain(id).find(full) {
-            return Err(NoMemory::Group(full));
-        }
-        self.climb(id, |group| {
-            group.usage.frames += 1;
-            group.usage.frames_peak = group.usage.frames_peak.max(group.usage.frames);
-        });
-        Ok(())
+        self.get(id).map_or(Ok(()), |group| group.account.take(1))
     }
     fn uncharge(&mut self, id: GroupId) {
-        self.climb(id, |group| group.usage.frames = group.usage.frames.saturating_sub(1));
+        if let Some(group) = self.get(id) {
+            group.account.give_back(1);
+        }
     }
 }
 

@@ -8,6 +8,7 @@
 //!
 //! A door never returns to a *particular* thread. It changes the kernel's state, and [`Kernel::next`] says who runs.
 
+use crate::account::Charged;
 use crate::cap::Capabilities;
 use crate::console::Console;
 use crate::container::Containers;
@@ -16,12 +17,13 @@ use crate::hw::{Hw, Space};
 use crate::ipc::Ipc;
 use crate::linux;
 use crate::memory::{GroupId, Memory, NoMemory};
-use crate::memory::{HEAP_RESERVE, LINUX_RESERVE};
+use crate::memory::{HEAP_RESERVE, LINUX_RESERVE, Served};
 use crate::mm::{Access, AddressSpace, Supply};
 use crate::native;
 use crate::ns::{NamespaceSet, ProcessId};
 use crate::process::{PROCESSES_MAX, Process, ProcessBody, Processes};
 use crate::sched::Scheduler;
+use crate::thread;
 use crate::thread::{Channel, Context, Registers, State, Thread, ThreadBody, ThreadId, Threads};
 use crate::vfs::Vfs;
 use alloc::vec::Vec;
@@ -117,9 +119,10 @@ macro_rules! supply {
 impl<H: Hw> Kernel<H> {
     /// A kernel without processes over the machine's memory; `machine` are the namespaces that came with `vfs`.
     pub fn new(mem: Memory<H>, vfs: Vfs, machine: NamespaceSet) -> Self {
+        let groups = Groups::new(mem.account());
         Kernel {
             mem,
-            groups: Groups::default(),
+            groups,
             processes: Processes::default(),
             threads: Threads::default(),
             sched: Scheduler::default(),
@@ -150,10 +153,11 @@ impl<H: Hw> Kernel<H> {
                 native::syscall(self, id, made)
             }
             ThreadBody::Linux(_) => {
+                let account = self.groups.account(thread.group);
                 self.account_user(id);
-                self.mem.set_reserve(LINUX_RESERVE);
+                let before = self.mem.serve(Served { account, reserve: LINUX_RESERVE });
                 linux::syscall(self, id);
-                self.mem.set_reserve(HEAP_RESERVE);
+                self.mem.serve(before);
                 After::Choose
             }
         }
@@ -347,6 +351,22 @@ impl<H: Hw> Kernel<H> {
         self.mem.room()
     }
 
+    /// Takes so many bytes of the kernel's heap for an object, which whoever the kernel works for pays.
+    ///
+    /// # Errors
+    /// `ENOMEM` at a limit of who pays, and if the heap is nearly full.
+    pub(crate) fn charge(&self, bytes: usize) -> Result<Charged, Errno> {
+        self.mem.charge(bytes)
+    }
+
+    /// Does something for `group`, which pays for the objects that are made.
+    pub(crate) fn on_behalf_of<T>(&mut self, group: GroupId, work: impl FnOnce(&mut Self) -> T) -> T {
+        let before = self.mem.serve(Served { account: self.groups.account(group), reserve: HEAP_RESERVE });
+        let done = work(self);
+        self.mem.serve(before);
+        done
+    }
+
     /// Makes a process without threads, with an empty address space, in `group`.
     ///
     /// # Errors
@@ -356,13 +376,12 @@ impl<H: Hw> Kernel<H> {
         if self.processes.count() >= PROCESSES_MAX {
             return Err(Errno::EAGAIN);
         }
-        self.groups.charge_pid(group)?;
-        let mut supply = supply!(self);
-        let Ok(memory) = AddressSpace::new(&mut supply, group) else {
+        let charged = self.charge_process(group, &body)?;
+        let Ok(memory) = self.on_behalf_of(group, |k| AddressSpace::new(&mut supply!(k), group)) else {
             self.groups.uncharge_pid(group);
             return Err(Errno::ENOMEM);
         };
-        Ok(self.insert_process(group, memory, body))
+        Ok(self.insert_process(memory, body, charged))
     }
 
     /// Makes a process of an address space that is there already (fork(2) made it).
@@ -378,15 +397,24 @@ impl<H: Hw> Kernel<H> {
         let charged = if self.processes.count() >= PROCESSES_MAX {
             Err(Errno::EAGAIN)
         } else {
-            self.room().and_then(|()| self.groups.charge_pid(group))
+            self.room().and_then(|()| self.charge_process(group, &body))
         };
         match charged {
-            Ok(()) => Ok(self.insert_process(group, memory, body)),
+            Ok(charged) => Ok(self.insert_process(memory, body, charged)),
             Err(errno) => Err((memory, body, errno)),
         }
     }
 
-    fn insert_process(&mut self, group: GroupId, memory: AddressSpace, body: ProcessBody) -> ProcessId {
+    /// Counts a process of `group`, and what it takes of the kernel's heap.
+    fn charge_process(&mut self, group: GroupId, body: &ProcessBody) -> Result<Charged, Errno> {
+        let price = Process::price(body);
+        let charged = Charged::new(&self.groups.account(group), price).map_err(|_| Errno::ENOMEM)?;
+        self.groups.charge_pid(group)?;
+        Ok(charged)
+    }
+
+    fn insert_process(&mut self, memory: AddressSpace, body: ProcessBody, charged: Charged) -> ProcessId {
+        let group = memory.group();
         let started = self.mem.hw.now().0;
         self.processes.insert(Process {
             group,
@@ -396,6 +424,7 @@ impl<H: Hw> Kernel<H> {
             started,
             cpu_of_ended: 0,
             body,
+            charged,
         })
     }
 
@@ -435,11 +464,12 @@ impl<H: Hw> Kernel<H> {
         }
         let found = self.processes.get_mut(process).filter(|p| p.exit.is_none()).ok_or(Errno::ESRCH)?;
         let group = found.group;
+        let charged = Charged::new(&self.groups.account(group), thread::PRICE).map_err(|_| Errno::ENOMEM)?;
         // The process itself was counted when it was made: that is its first thread.
         if !found.threads.is_empty() {
             self.groups.charge_pid(group)?;
         }
-        let id = self.threads.insert(Thread::new(process, group, context, body));
+        let id = self.threads.insert(Thread::new(process, group, context, body, charged));
         found.threads.push(id);
         Ok(id)
     }

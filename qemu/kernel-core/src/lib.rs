@@ -19,6 +19,7 @@
 #![forbid(unsafe_code)]
 extern crate alloc;
 
+pub mod account;
 mod arena;
 mod block;
 pub mod cap;

@@ -2,10 +2,13 @@
 //!
 //! Each frame in use has one owner group, the one that asked for it first, until its last holder lets go. So
 //! what a group is charged is exact by construction: it rises in [`Memory::alloc`] and falls in
-//! [`Memory::release`], nowhere else.
+//! [`Memory::release`], nowhere else. What objects of the kernel take of its heap is charged beside
+//! ([`crate::account`]), to the group that the kernel works for.
 
+use crate::account::{Account, Charged};
 use crate::hw::{Frame, Hw, PAGE, Page, Protection, Space};
 use crate::mm::Generation;
+use alloc::rc::Rc;
 use alloc::vec::Vec;
 use bailiwick_protocol::error::Errno;
 
@@ -33,7 +36,16 @@ pub const HEAP_RESERVE: usize = 512 << 10;
 /// The same for Linux programs: whatever they do, those who look after containers can go on, and remove some.
 pub const LINUX_RESERVE: usize = 2 * HEAP_RESERVE;
 
-/// Who may take how many frames: implemented by the resource groups.
+/// Whom the kernel works for.
+#[derive(Debug)]
+pub(crate) struct Served {
+    /// Who pays for the objects that are made.
+    pub(crate) account: Rc<Account>,
+    /// Bytes of kernel heap that are left alone.
+    pub(crate) reserve: usize,
+}
+
+/// Who may take how much memory: implemented by the resource groups.
 pub trait Charge {
     /// Takes one frame's worth from `group` and all its ancestors, or from none.
     ///
@@ -104,8 +116,8 @@ pub struct Memory<H> {
     pub hw: H,
     pool: Pool,
     total: usize,
-    /// Bytes of kernel heap that are left alone: more if whoever the kernel works for runs in a container.
-    reserve: usize,
+    account: Rc<Account>,
+    served: Served,
     /// How often pages that somebody has seen were moved.
     pub(crate) generation: Generation,
 }
@@ -119,7 +131,9 @@ impl<H: Hw> Memory<H> {
             pool.put_free(number);
         }
         let total = pool.free;
-        Memory { hw, pool, total, reserve: HEAP_RESERVE, generation: Generation::default() }
+        let account = Account::new(GroupId::ROOT, None, None);
+        let served = Served { account: Rc::clone(&account), reserve: HEAP_RESERVE };
+        Memory { hw, pool, total, account, served, generation: Generation::default() }
     }
 
     /// Whether the kernel's heap has room for another object.
@@ -128,11 +142,24 @@ impl<H: Hw> Memory<H> {
     /// `ENOMEM` below [`HEAP_RESERVE`], and for Linux programs below [`LINUX_RESERVE`].
     #[inline]
     pub(crate) fn room(&self) -> Result<(), Errno> {
-        if self.hw.heap_free() < self.reserve { Err(Errno::ENOMEM) } else { Ok(()) }
+        if self.hw.heap_free() < self.served.reserve { Err(Errno::ENOMEM) } else { Ok(()) }
     }
-    /// Leaves so much of the heap alone from now on.
-    pub(crate) fn set_reserve(&mut self, bytes: usize) {
-        self.reserve = bytes;
+    /// Takes so many bytes of the kernel's heap for an object, which whoever the kernel works for pays.
+    ///
+    /// # Errors
+    /// `ENOMEM` as [`Memory::room`], or if who pays is at a limit.
+    #[inline]
+    pub(crate) fn charge(&self, bytes: usize) -> Result<Charged, Errno> {
+        self.room()?;
+        Charged::new(&self.served.account, bytes).map_err(|_| Errno::ENOMEM)
+    }
+    /// The account above all others.
+    pub(crate) fn account(&self) -> Rc<Account> {
+        Rc::clone(&self.account)
+    }
+    /// Whom the kernel works for from now on; gives back whom it worked for.
+    pub(crate) fn serve(&mut self, served: Served) -> Served {
+        core::mem::replace(&mut self.served, served)
     }
 
     /// Frames there are to hand out, in use or not.

@@ -1,5 +1,6 @@
 //! Processes: an address space, threads, and who pays for them.
 
+use crate::account::{Charged, price_of};
 use crate::arena::Arena;
 use crate::linux::LinuxProcess;
 use crate::memory::GroupId;
@@ -9,6 +10,7 @@ use crate::ns::ProcessId;
 use crate::thread::ThreadId;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
+use bailiwick_protocol::error::Errno;
 use bailiwick_protocol::message::Exit;
 
 /// Most processes there can be, zombies included.
@@ -40,9 +42,26 @@ pub struct Process {
     pub cpu_of_ended: u64,
     /// What depends on its kind.
     pub body: ProcessBody,
+    pub(crate) charged: Charged,
 }
 
 impl Process {
+    /// What a process takes of the kernel's heap, besides threads, areas and what it opens.
+    pub(crate) fn price(body: &ProcessBody) -> usize {
+        let of_kind = match body {
+            ProcessBody::Native(_) => size_of::<NativeProcess>(),
+            ProcessBody::Linux(linux) => LinuxProcess::price(linux.text()),
+        };
+        price_of::<Process>() + of_kind
+    }
+    /// Pays for so much text of a Linux process from now on ([`LinuxProcess::text`]).
+    ///
+    /// # Errors
+    /// `ENOMEM` at a limit of its group; nothing changes then.
+    pub(crate) fn pay_for_text(&mut self, bytes: usize) -> Result<(), Errno> {
+        let price = price_of::<Process>() + LinuxProcess::price(bytes);
+        self.charged.resize(price).map_err(|_| Errno::ENOMEM)
+    }
     /// Its Linux side, if it has one.
     pub fn linux(&self) -> Option<&LinuxProcess> {
         match &self.body {
@@ -101,7 +120,7 @@ impl Processes {
     pub(crate) fn insert(&mut self, process: Process) -> ProcessId {
         ProcessId(self.0.insert(process))
     }
-    pub(crate) fn remove(&mut self, id: ProcessId) -> Option<Process> {
+    pub(crate) fn remove(&mut self, id: ProcessId) -> Option<alloc::boxed::Box<Process>> {
         self.0.remove(id.0)
     }
 }

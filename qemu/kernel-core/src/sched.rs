@@ -123,10 +123,10 @@ impl Scheduler {
             let Some(group) = groups.get_mut(id) else { break };
             group.usage.cpu += spent;
             at = group.parent;
-            let weight = u64::from(group.limits.weight.max(1));
+            let weight = u64::from(group.limits().weight.max(1));
             let pace = u64::from(crate::group::WEIGHT_DEFAULT);
             group.entity.virtual_time += (spent * pace).div_ceil(weight);
-            if let Some(quota) = group.limits.quota {
+            if let Some(quota) = group.limits().quota {
                 group.budget.renew(quota, now.0);
                 group.budget.used += spent;
                 if group.budget.used >= quota.time && !group.budget.throttled {
@@ -216,7 +216,7 @@ impl Scheduler {
     pub(crate) fn renew(&mut self, groups: &mut Groups, now: Nanos) {
         let mut at = 0;
         while let Some(id) = self.throttled.get(at).copied() {
-            let still = groups.get_mut(id).is_some_and(|group| match group.limits.quota {
+            let still = groups.get_mut(id).is_some_and(|group| match group.limits().quota {
                 Some(quota) => {
                     group.budget.renew(quota, now.0);
                     group.budget.throttled = group.budget.used >= quota.time;
@@ -376,6 +376,7 @@ fn climb(groups: &mut Groups, mut at: GroupId) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::account::Charged;
     use crate::cap::SpaceId;
     use crate::group::Limits;
     use crate::hw::Space;
@@ -392,7 +393,9 @@ mod tests {
             let group = groups.create(GroupId::ROOT, name, limits).unwrap();
             for _ in 0..count {
                 let body = ThreadBody::Native(NativeThread::new(SpaceId(0), Space(0)));
-                let id = threads.insert(Thread::new(ProcessId(0), group, Context::new(0, 0), body));
+                let charged = Charged::new(&groups.account(group), 0).unwrap();
+                let context = Context::new(0, 0);
+                let id = threads.insert(Thread::new(ProcessId(0), group, context, body, charged));
                 threads.end_waits(id);
                 sched.enqueue(&mut groups, &mut threads, id);
             }

@@ -17,7 +17,7 @@ impl<H: Hw> Kernel<H> {
     /// # Errors
     /// `ENOMEM` or `ENOSPC` if the machine is too small for the image, `EINVAL` if that is no archive.
     pub fn start(mut mem: Memory<H>, image: Option<BootImage>) -> Result<Self, Errno> {
-        let mut groups = Groups::default();
+        let mut groups = Groups::new(mem.account());
         let mut frames = Store { memory: &mut mem, groups: &mut groups };
         let mut env = Env { frames: &mut frames, processes: &NoProcesses };
         let (mut vfs, machine) = Vfs::new(&mut env, HOST_NAME)?;

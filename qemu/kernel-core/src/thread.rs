@@ -4,6 +4,7 @@
 //! back to the `syscall` instruction, no register has changed) and made again when what it waited for may have
 //! happened. What a call had already done before it began to wait is kept in the thread by whoever implements it.
 
+use crate::account::{Charged, price_of};
 use crate::arena::Table;
 use crate::block::{ControlBlock, Stage};
 use crate::cap::SpaceId;
@@ -179,11 +180,24 @@ pub struct Thread {
     pub body: ThreadBody,
     channels: Vec<Channel>,
     deadline: Option<Nanos>,
+    _charged: Charged,
 }
+
+/// What a thread takes of the kernel's heap.
+pub(crate) const PRICE: usize = price_of::<Thread>()
+    + size_of::<ControlBlock>()
+    + size_of::<Context>()
+    + size_of::<crate::linux::LinuxThread>();
 
 impl Thread {
     /// A thread of `process` that begins with `context`.
-    pub(crate) fn new(process: ProcessId, group: GroupId, context: Context, body: ThreadBody) -> Self {
+    pub(crate) fn new(
+        process: ProcessId,
+        group: GroupId,
+        context: Context,
+        body: ThreadBody,
+        charged: Charged,
+    ) -> Self {
         Thread {
             context: Box::new(context),
             process,
@@ -192,6 +206,7 @@ impl Thread {
             cpu: 0,
             cpu_user: 0,
             body,
+            _charged: charged,
             channels: Vec::new(),
             deadline: None,
         }

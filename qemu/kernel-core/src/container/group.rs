@@ -116,10 +116,10 @@ impl<H: Hw> Kernel<H> {
         // What ran until now ran under the old weight.
         self.sched.account(&mut self.groups, &mut self.threads, now);
         let group = self.groups.get_mut(id).ok_or(Errno::EINVAL)?;
-        if limits.frames.is_some_and(|limit| limit < group.usage.frames) {
+        if limits.frames.is_some_and(|limit| limit < group.memory()) {
             return Err(Errno::EBUSY);
         }
-        group.limits = limits;
+        group.set_limits(limits);
         self.sched.renew(&mut self.groups, now);
         Ok(())
     }

@@ -129,7 +129,8 @@ impl<H: Hw> Kernel<H> {
             _ => Some(self.groups.create(home, &format!("hook:{}.{number}", id.0), Limits::default())?),
         };
         let inner = self.containers.made(id).ok().and_then(|c| c.group);
-        let spawned = self.spawn_hook(id, hook, state, own.or(inner).unwrap_or(home));
+        let group = own.or(inner).unwrap_or(home);
+        let spawned = self.on_behalf_of(group, |k| k.spawn_hook(id, hook, state, group));
         let deadline =
             hook.timeout.map(|s| Nanos(self.mem.hw.now().0.saturating_add(u64::from(s) * 1_000_000_000)));
         match spawned {

@@ -111,14 +111,17 @@ impl<H: Hw> Kernel<H> {
         let kept = made.first.iter().chain(made.execs.values()).filter(ended).count();
         let bytes = |frames: u64| frames.saturating_mul(PAGE as u64);
         Ok(Statistics {
-            memory: bytes(group.usage.frames),
-            memory_peak: bytes(group.usage.frames_peak),
-            memory_limit: group.limits.frames.map(bytes),
+            memory: bytes(group.memory()),
+            memory_peak: bytes(group.memory_peak()),
+            memory_limit: group.limits().frames.map(bytes),
             cpu: Nanos(group.usage.cpu),
-            cpu_limit: group.limits.quota.map(|quota| quota.time.saturating_mul(1000).div_ceil(quota.period)),
+            cpu_limit: group
+                .limits()
+                .quota
+                .map(|quota| quota.time.saturating_mul(1000).div_ceil(quota.period)),
             // One that was started from outside and has ended is kept, and counted, for whoever asks how it ended.
             pids: group.usage.pids.saturating_sub(kept as u32),
-            pids_limit: group.limits.pids,
+            pids_limit: group.limits().pids,
             oom_kills: group.usage.oom_kills,
             unknown_calls: group.usage.unknown_calls,
         })

@@ -252,6 +252,10 @@ impl Containers {
     fn made_mut(&mut self, id: ContainerId) -> Result<&mut Made, Errno> {
         self.record_mut(id)?.made.as_mut().ok_or(Errno::ESRCH)
     }
+    /// Who pays for what is made for a container: its group, or where that will be made.
+    fn payer(&self, id: ContainerId) -> Result<GroupId, Errno> {
+        self.made(id).map(|made| made.group.unwrap_or(made.home))
+    }
     fn initial(&self) -> Result<&Initial, Errno> {
         self.initial.as_ref().ok_or(Errno::EINVAL)
     }
@@ -414,7 +418,10 @@ impl<H: Hw> Kernel<H> {
     /// nothing changes then.
     pub fn container_step(&mut self, id: ContainerId, step: &Step) -> Result<Option<ProcessId>, StepFault> {
         let done = self.may_step(id).and_then(|()| {
-            let done = self.room().map_err(Fault::from).and_then(|()| self.step(id, step));
+            let done = self.room().map_err(Fault::from).and_then(|()| {
+                let payer = self.containers.payer(id)?;
+                self.on_behalf_of(payer, |k| k.step(id, step))
+            });
             if done.is_err() {
                 self.containers.made_mut(id)?.stage = Stage::Failed;
             }

@@ -5,6 +5,7 @@ use super::{ContainerId, Made, place};
 use crate::cred::Credentials;
 use crate::hw::Hw;
 use crate::kernel::Kernel;
+use crate::ns::Namespaces;
 use crate::ns::user::Range;
 use crate::ns::{Body, IdKind, NamespaceId, Unshare};
 use crate::vfs::{Caller, From, Last, Store};
@@ -95,7 +96,10 @@ impl<H: Hw> Kernel<H> {
                 let mut frames = Store { memory: mem, groups };
                 vfs.unshare_mounts_and(&mut frames, &mut c.set, &mut c.fs, &owner, c.host.as_mut())?;
             }
-            (kind, None) => vfs.namespaces.unshare(&mut c.set, kind, by)?,
+            (kind, None) => {
+                let charged = mem.charge(Namespaces::PRICE)?;
+                vfs.namespaces.unshare(&mut c.set, kind, by, charged)?;
+            }
         }
         c.own.push(kind);
         Ok(())

@@ -365,7 +365,11 @@ impl<H: Hw> Kernel<H> {
         number: u32,
         plan: &ProcessPlan,
     ) -> Result<ProcessId, StepFault> {
-        let started = self.may_execute(id, number, plan.stdio).and_then(|()| self.execute_plan(id, plan));
+        let started = self.may_execute(id, number, plan.stdio).and_then(|()| {
+            let payer =
+                self.containers.payer(id).map_err(|errno| Fault::from(errno).of("start a process"))?;
+            self.on_behalf_of(payer, |k| k.execute_plan(id, plan))
+        });
         match started {
             Ok(member) => {
                 let process = member.process;

@@ -11,9 +11,11 @@ use crate::hw::Hw;
 use crate::kernel::Kernel;
 use crate::memory::GroupId;
 use crate::mm::AddressSpace;
+use crate::ns::Namespaces;
 use crate::ns::{NamespaceSet, ProcessId, Role, Unshare};
 use crate::process::ProcessBody;
 use crate::thread::{Channel, Context, ThreadBody, ThreadId};
+use crate::vfs::Frames;
 use crate::vfs::{FsContext, OpenFlags, Store};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -204,13 +206,22 @@ impl<H: Hw> Call<'_, H> {
             return Err((memory, Errno::ESRCH));
         };
         let mut frames = Store { memory: mem, groups };
+        let descriptors: Vec<(u32, Descriptor)> = me.descriptors.iter().collect();
+        let mut table = Table::default();
+        let last = descriptors.last().map_or(0, |(number, _)| *number);
+        if let Err(errno) = table.pay_up_to(last, |bytes| frames.charge(bytes)) {
+            return Err((memory, errno));
+        }
         let mut credentials = me.credentials.clone();
         let mut set = vfs.namespaces.copy_set(set);
         let mut fs = vfs.copy_context(fs);
         for kind in namespaces_in(flags) {
             let made = match kind {
                 Namespace::Mount => vfs.unshare_mounts(&mut frames, &mut set, &mut fs, &credentials),
-                _ => vfs.namespaces.unshare(&mut set, kind, Unshare { credentials: &credentials, group }),
+                _ => frames.charge(Namespaces::PRICE).and_then(|charged| {
+                    let by = Unshare { credentials: &credentials, group };
+                    vfs.namespaces.unshare(&mut set, kind, by, charged)
+                }),
             };
             if let Err(errno) = made {
                 vfs.release_context(&mut frames, fs);
@@ -223,11 +234,9 @@ impl<H: Hw> Call<'_, H> {
         }
         let child_set = vfs.namespaces.child_set(&set);
         vfs.release_set(&mut frames, set);
-        let descriptors: Vec<(u32, Descriptor)> = me.descriptors.iter().collect();
         if let Some(file) = me.executable {
             vfs.hold_file(file);
         }
-        let mut table = Table::default();
         for (number, descriptor) in descriptors {
             descriptor::hold(self.k, descriptor.description);
             table.put(number, descriptor);
@@ -376,10 +385,10 @@ impl Gate {
 /// A new ring of output, held once: give it back with [`release_output`].
 ///
 /// # Errors
-/// `ENOMEM` if the kernel's heap is nearly full.
+/// `ENOMEM` if who pays is at a limit, or the kernel's heap is nearly full.
 pub fn new_output<H: Hw>(k: &mut Kernel<H>) -> Result<u32, Errno> {
-    k.room()?;
-    Ok(k.linux.outputs.insert(Output::held()))
+    let charged = k.charge(Output::PRICE)?;
+    Ok(k.linux.outputs.insert(Output::held(charged)))
 }
 
 /// One holder of a ring of output less.

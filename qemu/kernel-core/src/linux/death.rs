@@ -72,15 +72,10 @@ pub(crate) fn abandon<H: Hw>(k: &mut Kernel<H>, process: ProcessId) {
 pub(super) fn end_thread<H: Hw>(k: &mut Kernel<H>, thread: ThreadId, exit: Exit) {
     let Some(process) = k.threads.get(thread).map(|thread| thread.process) else { return };
     if k.processes.get(process).is_some_and(|process| process.threads.len() > 1) {
-        let (numbers, clear) = task_of(k, thread)
-            .map_or_else(|_| (crate::ns::Numbers::new(), 0), |task| (task.numbers.clone(), task.clear_tid));
+        let clear = task_of(k, thread).map_or(0, |task| task.clear_tid);
         if clear != 0 {
             let _ = k.with_memory(process, |space, s| space.write(s, clear, &[0; 4]));
             super::futex::wake(k, process, clear, 1);
-        }
-        let is_process = linux_of(k, process).is_ok_and(|linux| linux.numbers == numbers);
-        if !is_process {
-            k.vfs.namespaces.put_numbers(&numbers);
         }
     }
     k.end_thread(thread, exit);
@@ -124,6 +119,10 @@ pub(crate) fn ended<H: Hw>(k: &mut Kernel<H>, process: ProcessId) {
         linux.arguments = Vec::new();
         linux.environment = Vec::new();
         give_back(k, &mut had);
+    }
+    if let Some(ended) = k.processes.get_mut(process) {
+        // Less is never refused.
+        let _ = ended.pay_for_text(0);
     }
     let children =
         linux_of_mut(k, process).map(|linux| core::mem::take(&mut linux.children)).unwrap_or_default();

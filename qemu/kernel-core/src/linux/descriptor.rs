@@ -2,6 +2,7 @@
 
 use super::signal::SignalInfo;
 use super::{call, deliver};
+use crate::account::{Charged, price_of};
 use crate::hw::Hw;
 use crate::kernel::Kernel;
 use crate::ns::NamespaceId;
@@ -96,6 +97,7 @@ pub(crate) struct Description {
     /// Access mode, append, nonblock.
     pub(crate) flags: OpenFlags,
     pub(crate) holders: u32,
+    _charged: Charged,
 }
 
 /// A descriptor.
@@ -120,45 +122,74 @@ impl OnExec {
 
 /// The descriptors of a process.
 #[derive(Debug, Default)]
-pub(crate) struct Table(Vec<Option<Descriptor>>);
+pub(crate) struct Table {
+    slots: Vec<Option<Descriptor>>,
+    /// For slots beyond the first [`SLOTS`], which come with the process.
+    more: Option<(usize, Charged)>,
+}
+
+/// Slots that are paid for at once.
+const SLOTS: usize = 64;
 
 impl Table {
+    /// What the first slots take of the kernel's heap.
+    pub(crate) const PRICE: usize = SLOTS * size_of::<Option<Descriptor>>();
+
+    /// Pays for slots up to this number, if they are not paid for.
+    ///
+    /// # Errors
+    /// `ENOMEM`; nothing changes then.
+    pub(crate) fn pay_up_to(
+        &mut self,
+        number: u32,
+        charge: impl FnOnce(usize) -> Result<Charged, Errno>,
+    ) -> Result<(), Errno> {
+        let wanted = (number as usize + 1).next_multiple_of(SLOTS) - SLOTS;
+        let bytes = wanted * size_of::<Option<Descriptor>>();
+        match &mut self.more {
+            _ if wanted == 0 => {}
+            Some((paid, _)) if *paid >= wanted => {}
+            Some((paid, charged)) => {
+                charged.resize(bytes).map_err(|_| Errno::ENOMEM)?;
+                *paid = wanted;
+            }
+            None => self.more = Some((wanted, charge(bytes)?)),
+        }
+        Ok(())
+    }
     pub(crate) fn get(&self, number: u32) -> Option<Descriptor> {
-        self.0.get(number as usize).copied().flatten()
+        self.slots.get(number as usize).copied().flatten()
     }
     pub(crate) fn get_mut(&mut self, number: u32) -> Option<&mut Descriptor> {
-        self.0.get_mut(number as usize)?.as_mut()
+        self.slots.get_mut(number as usize)?.as_mut()
     }
     /// The lowest free number that is at least `from`.
     pub(crate) fn free(&self, from: u32) -> u32 {
         let from = from as usize;
-        let taken = self.0.get(from..).unwrap_or(&[]);
+        let taken = self.slots.get(from..).unwrap_or(&[]);
         (from + taken.iter().position(Option::is_none).unwrap_or(taken.len())) as u32
     }
-    /// Puts a descriptor at `number`; returns what was there. `number` is below the limit, which bounds the table.
+    /// Puts a descriptor at `number`, which is paid for; returns what was there.
     pub(crate) fn put(&mut self, number: u32, descriptor: Descriptor) -> Option<Descriptor> {
         let at = number as usize;
-        if self.0.len() <= at {
-            self.0.resize(at + 1, None);
+        if self.slots.len() <= at {
+            self.slots.resize(at + 1, None);
         }
-        self.0.get_mut(at).and_then(|slot| slot.replace(descriptor))
+        self.slots.get_mut(at).and_then(|slot| slot.replace(descriptor))
     }
     pub(crate) fn take(&mut self, number: u32) -> Option<Descriptor> {
-        self.0.get_mut(number as usize)?.take()
+        self.slots.get_mut(number as usize)?.take()
     }
     /// All of them, lowest first.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, Descriptor)> {
-        self.0.iter().enumerate().filter_map(|(at, slot)| Some((at as u32, (*slot)?)))
+        self.slots.iter().enumerate().filter_map(|(at, slot)| Some((at as u32, (*slot)?)))
     }
     /// The lowest that is at least `from`.
     pub(crate) fn next(&self, from: u32) -> Option<u32> {
-        let rest = self.0.get(from as usize..)?;
+        let rest = self.slots.get(from as usize..)?;
         rest.iter().position(Option::is_some).map(|at| from + at as u32)
     }
 }
-
-/// Most open file descriptions of all processes together.
-const DESCRIPTIONS_MAX: usize = 16_384;
 
 /// A new description, held once. It takes over the file in `object`, and counts the ends of pipes.
 pub(crate) fn describe<H: Hw>(
@@ -166,12 +197,12 @@ pub(crate) fn describe<H: Hw>(
     object: Object,
     flags: OpenFlags,
 ) -> Result<DescriptionId, Errno> {
-    if k.linux.descriptions.len() >= DESCRIPTIONS_MAX {
+    let place = k.linux.descriptions.prepare().map_err(|_| Errno::ENFILE);
+    let charged = place.and_then(|()| k.charge(price_of::<Description>())).inspect_err(|_| {
         if let Some(file) = object.file() {
             close_file(k, file);
         }
-        return Err(Errno::ENFILE);
-    }
+    })?;
     match object {
         Object::Pipe(pipe, end, _) => open_end(k, pipe, end),
         Object::Pair(read, write) => {
@@ -185,7 +216,8 @@ pub(crate) fn describe<H: Hw>(
         }
         _ => {}
     }
-    Ok(DescriptionId(k.linux.descriptions.insert(Description { object, flags, holders: 1 })))
+    let description = Description { object, flags, holders: 1, _charged: charged };
+    Ok(DescriptionId(k.linux.descriptions.insert(description)))
 }
 
 /// One more holder.
@@ -305,7 +337,7 @@ impl<H: Hw> super::call::Call<'_, H> {
     /// Gives a description the lowest free number from `from` on. On failure the description is released.
     ///
     /// # Errors
-    /// `EMFILE`, `EINVAL` if `from` is beyond the limit.
+    /// `EMFILE`, `ENOMEM`, `EINVAL` if `from` is beyond the limit.
     pub(crate) fn install(
         &mut self,
         description: DescriptionId,
@@ -316,7 +348,7 @@ impl<H: Hw> super::call::Call<'_, H> {
         let number = match found {
             Ok((limit, _)) if u64::from(from) >= limit => Err(Errno::EINVAL),
             Ok((limit, number)) if u64::from(number) >= limit => Err(Errno::EMFILE),
-            Ok((_, number)) => Ok(number),
+            Ok((_, number)) => self.pay_up_to(number).map(|()| number),
             Err(errno) => Err(errno),
         };
         match number {
@@ -330,10 +362,19 @@ impl<H: Hw> super::call::Call<'_, H> {
             }
         }
     }
+    /// Pays for the caller's descriptors up to this number.
+    ///
+    /// # Errors
+    /// `ENOMEM`
+    pub(crate) fn pay_up_to(&mut self, number: u32) -> Result<(), Errno> {
+        let Kernel { mem, processes, .. } = &mut *self.k;
+        let me = processes.get_mut(self.process).and_then(|process| process.linux_mut());
+        me.ok_or(Errno::ESRCH)?.descriptors.pay_up_to(number, |bytes| mem.charge(bytes))
+    }
     /// A new description at the lowest free number.
     ///
     /// # Errors
-    /// `EMFILE`, `ENFILE`; what `object` holds is given back then.
+    /// `EMFILE`, `ENFILE`, `ENOMEM`; what `object` holds is given back then.
     pub(crate) fn install_new(&mut self, object: Object, flags: OpenFlags) -> Result<u32, Errno> {
         let description = describe(self.k, object, flags - OpenFlags::CLOSE_ON_EXEC)?;
         self.install(description, OnExec::of(flags), 0)

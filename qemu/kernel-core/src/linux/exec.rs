@@ -1,5 +1,6 @@
 //! execve(2): finding the program, its interpreter, and the new stack.
 
+use super::birth::destroy;
 use super::call::{Call, Outcome, Stop, linux_of, linux_of_mut, task_of_mut, with_files};
 use super::descriptor::{self, OnExec};
 use super::process::{LinuxProcess, Progress, limit};
@@ -184,9 +185,15 @@ fn execute<H: Hw>(
     }
     match built {
         Ok((memory, context, credentials)) => {
+            let texts = (shown(&args), shown(env));
+            if let Err(errno) = pay_for(k, process, &texts) {
+                close(k, found.file);
+                destroy(k, memory);
+                return Err(errno);
+            }
             commit(k, thread, process, memory, context, credentials, found.file, path);
             let linux = linux_of_mut(k, process)?;
-            (linux.arguments, linux.environment) = (shown(&args), shown(env));
+            (linux.arguments, linux.environment) = texts;
             Ok(())
         }
         Err(errno) => {
@@ -194,6 +201,14 @@ fn execute<H: Hw>(
             Err(errno)
         }
     }
+}
+
+/// Has the process pay for these arguments and environment in place of those it has.
+fn pay_for<H: Hw>(k: &mut Kernel<H>, process: ProcessId, texts: &(Vec<u8>, Vec<u8>)) -> Result<(), Errno> {
+    let process = k.processes.get_mut(process).ok_or(Errno::ESRCH)?;
+    let linux = process.linux().ok_or(Errno::ESRCH)?;
+    let kept = linux.text() - linux.arguments.len() - linux.environment.len();
+    process.pay_for_text(kept + texts.0.len() + texts.1.len())
 }
 
 fn shown(strings: &[Vec<u8>]) -> Vec<u8> {

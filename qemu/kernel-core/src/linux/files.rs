@@ -7,12 +7,9 @@ use super::process::limit;
 use crate::group::DeviceUse;
 use crate::hw::Hw;
 use crate::thread::Channel;
-use crate::vfs::{From, OpenFlags, Opened, PTMX, Resolve};
+use crate::vfs::{From, OpenFlags, Opened, PTMX, Resolve, Store};
 use bailiwick_kernel_glue::plan::DeviceKind;
 use bailiwick_protocol::error::Errno;
-
-/// Most pipes of all processes together.
-const PIPES_MAX: usize = 4096;
 
 impl<H: Hw> Call<'_, H> {
     /// open(2)
@@ -192,11 +189,9 @@ impl<H: Hw> Call<'_, H> {
     }
 
     fn new_pipe(&mut self) -> Result<u32, Errno> {
-        self.k.room()?;
-        if self.k.linux.pipes.len() >= PIPES_MAX {
-            return Err(Errno::ENFILE);
-        }
-        Ok(self.k.linux.pipes.insert(Pipe::default()))
+        let crate::kernel::Kernel { mem, groups, linux, .. } = &mut *self.k;
+        linux.pipes.prepare().map_err(|_| Errno::ENFILE)?;
+        Ok(linux.pipes.insert(Pipe::new(&Store { memory: mem, groups })?))
     }
 
     /// pipe(2)
@@ -340,6 +335,7 @@ impl<H: Hw> Call<'_, H> {
         if u64::from(number) >= self.me()?.limit(limit::NOFILE) {
             return Err(Errno::EBADF.into());
         }
+        self.pay_up_to(number)?;
         descriptor::hold(self.k, description);
         let new = descriptor::Descriptor { description, on_exec };
         if let Some(old) = self.me_mut()?.descriptors.put(number, new) {

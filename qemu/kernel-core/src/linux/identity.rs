@@ -305,6 +305,10 @@ impl<H: Hw> Call<'_, H> {
             let id = self.read_u32(self.arg(1).wrapping_add(at * 4))?;
             groups.push(self.user_namespace()?.map_group_into(id).ok_or(Errno::EINVAL)?);
         }
+        let process = self.k.processes.get_mut(self.process).ok_or(Errno::ESRCH)?;
+        let linux = process.linux().ok_or(Errno::ESRCH)?;
+        let others = linux.text() - linux.credentials.groups.len() * size_of::<Gid>();
+        process.pay_for_text(others + groups.len() * size_of::<Gid>())?;
         self.me_mut()?.credentials.groups = groups;
         Ok(0)
     }

@@ -20,12 +20,11 @@ pub struct Input(pub(super) u32);
 /// # Errors
 /// `E2BIG` if they are more than a pipe holds, `ENOMEM`.
 pub fn new_input<H: Hw>(k: &mut Kernel<H>, group: GroupId, bytes: &[u8]) -> Result<Input, Errno> {
-    k.room()?;
-    let mut pipe = Pipe::default();
+    let mut frames = Store { memory: &mut k.mem, groups: &mut k.groups };
+    let mut pipe = Pipe::new(&frames)?;
     if bytes.len() > pipe.room() {
         return Err(Errno::E2BIG);
     }
-    let mut frames = Store { memory: &mut k.mem, groups: &mut k.groups };
     let mut rest = bytes;
     while !rest.is_empty() {
         match pipe.write(&mut frames, group, rest) {

@@ -174,6 +174,18 @@ pub(crate) fn before_user<H: Hw>(k: &mut Kernel<H>, thread: ThreadId) {
 /// `thread` is about to be removed.
 pub(crate) fn thread_ended<H: Hw>(k: &mut Kernel<H>, thread: ThreadId) {
     descriptor::leave_fifo(k, thread);
+    give_numbers_back(k, thread);
+}
+
+/// The numbers of a thread are free again, but for those that are its process's too: they are in use until its end was
+/// reported.
+fn give_numbers_back<H: Hw>(k: &mut Kernel<H>, thread: ThreadId) {
+    let Some(process) = k.threads.get(thread).map(|thread| thread.process) else { return };
+    let Ok(task) = task_of_mut(k, thread) else { return };
+    let numbers = core::mem::take(&mut task.numbers);
+    if linux_of(k, process).is_ok_and(|linux| linux.numbers != numbers) {
+        k.vfs.namespaces.put_numbers(&numbers);
+    }
 }
 
 /// A Linux process has ended and has no memory any more. Closes its files, tells its parent. A record is left until

@@ -5,6 +5,7 @@ use super::call::{Call, Outcome};
 use super::descriptor::Object;
 use crate::hw::Hw;
 use crate::kernel::Kernel;
+use crate::ns::Namespaces;
 use crate::ns::{NamespaceId, ProcessId, Unshare};
 use crate::process::Process;
 use crate::vfs::{From, Last, Location, NewFileSystem, Pivoted, Store, Unmount, Vfs};
@@ -156,7 +157,8 @@ impl<H: Hw> Call<'_, H> {
             let fs = me.fs.as_mut().ok_or(Errno::ESRCH)?;
             return vfs.unshare_mounts(&mut Store { memory: mem, groups }, set, fs, &who);
         }
-        vfs.namespaces.unshare(set, kind, Unshare { credentials: &who, group })?;
+        let charged = mem.charge(Namespaces::PRICE)?;
+        vfs.namespaces.unshare(set, kind, Unshare { credentials: &who, group }, charged)?;
         if kind == Namespace::User {
             me.credentials = vfs.namespaces.credentials_inside(&who, set.user);
         }

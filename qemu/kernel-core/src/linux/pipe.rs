@@ -1,5 +1,6 @@
 //! Pipes (pipe(7)): bytes in frames, charged to whoever wrote them.
 
+use crate::account::{Charged, price_of};
 use crate::hw::{Frame, PAGE};
 use crate::memory::GroupId;
 use crate::vfs::Frames;
@@ -11,9 +12,13 @@ pub(super) const CAPACITY: usize = 16 * PAGE;
 /// Writes of at most so many bytes are not mixed with others (`PIPE_BUF`).
 pub(super) const ATOMIC: usize = 4096;
 
+/// What a pipe takes of the kernel's heap.
+const PRICE: usize = price_of::<Pipe>() + CAPACITY / PAGE * size_of::<Frame>();
+
 /// A pipe. Empty it with [`Pipe::clear`] before it is dropped.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Pipe {
+    _charged: Charged,
     frames: VecDeque<Frame>,
     /// Where the first byte is, in the first frame.
     start: usize,
@@ -27,6 +32,15 @@ pub(crate) struct Pipe {
 }
 
 impl Pipe {
+    /// An empty pipe without ends.
+    ///
+    /// # Errors
+    /// As [`Frames::charge`].
+    pub(super) fn new(frames: &dyn Frames) -> Result<Pipe, Errno> {
+        let _charged = frames.charge(PRICE)?;
+        let (start, len, readers, writers, opens) = Default::default();
+        Ok(Pipe { _charged, frames: VecDeque::new(), start, len, readers, writers, opens })
+    }
     /// Bytes in it.
     pub(crate) fn len(&self) -> usize {
         self.len
@@ -112,7 +126,7 @@ mod tests {
         let mut groups = Counts::default();
         let before = memory.free();
         let mut store = Store { memory: &mut memory, groups: &mut groups };
-        let mut pipe = Pipe::default();
+        let mut pipe = Pipe::new(&store).unwrap();
         let (mut put, mut got) = (0u8, 0u8);
         for step in [1usize, 4096, 5000, 3, 70_000, 4095, 9000] {
             let bytes: alloc::vec::Vec<u8> = (0..step).map(|i| put.wrapping_add(i as u8)).collect();
@@ -143,7 +157,7 @@ mod tests {
         let mut groups = Counts::default();
         groups.limits.insert(GroupId(1), 2);
         let mut store = Store { memory: &mut memory, groups: &mut groups };
-        let mut pipe = Pipe::default();
+        let mut pipe = Pipe::new(&store).unwrap();
         assert_eq!(pipe.write(&mut store, GroupId(1), &[1; 9000]), Ok(2 * PAGE));
         assert_eq!(pipe.write(&mut store, GroupId(1), &[1; 1]), Err(Errno::ENOMEM));
         pipe.clear(&mut store);

@@ -169,6 +169,16 @@ pub(crate) fn default_limits() -> [(u64, u64); 16] {
 }
 
 impl LinuxProcess {
+    /// What one takes of the kernel's heap, with numbers in two pid namespaces and so many bytes of text.
+    pub(crate) const fn price(text: usize) -> usize {
+        let numbers = 2 * 4 * size_of::<(ProcessId, u32)>();
+        size_of::<LinuxProcess>() + super::descriptor::Table::PRICE + numbers + text
+    }
+    /// Bytes of what it keeps that its program chose: arguments, environment, supplementary groups.
+    pub(crate) fn text(&self) -> usize {
+        let groups = self.credentials.groups.len() * size_of::<crate::cred::Gid>();
+        self.arguments.len() + self.environment.len() + groups
+    }
     /// The soft limit with this number.
     pub(crate) fn limit(&self, number: usize) -> u64 {
         self.limits.get(number).map_or(u64::MAX, |(soft, _)| *soft)

@@ -202,17 +202,17 @@ impl ProcSource for View<'_> {
     fn group(&self, id: GroupId) -> Option<GroupFacts> {
         let groups = self.groups.try_borrow().ok()?;
         let group = groups.get(id)?;
-        let quota = group.limits.quota;
+        let quota = group.limits().quota;
         Some(GroupFacts {
             path: groups.path(id),
-            memory_current: group.usage.frames * PAGE as u64,
-            memory_peak: group.usage.frames_peak * PAGE as u64,
-            memory_max: group.limits.frames.map(|frames| frames * PAGE as u64),
+            memory_current: group.memory() * PAGE as u64,
+            memory_peak: group.memory_peak() * PAGE as u64,
+            memory_max: group.limits().frames.map(|frames| frames * PAGE as u64),
             pids_current: group.usage.pids,
-            pids_max: group.limits.pids,
+            pids_max: group.limits().pids,
             cpu: [group.usage.cpu, group.usage.cpu, 0],
             cpu_max: (quota.map(|q| q.time / 1000), quota.map_or(100_000, |q| q.period / 1000)),
-            cpu_weight: 1 + (u64::from(group.limits.weight.max(2)) - 2) * 9999 / 262_142,
+            cpu_weight: 1 + (u64::from(group.limits().weight.max(2)) - 2) * 9999 / 262_142,
             oom_kills: group.usage.oom_kills,
             frozen: group.freezer() == Freezer::Frozen,
         })

@@ -3,6 +3,7 @@
 use super::{Access, AddressSpace};
 use crate::hw::{PAGE, Protection, USER_END};
 use crate::vfs::FileId;
+use bailiwick_protocol::error::Errno;
 
 /// Whether a store is seen by others.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -100,7 +101,31 @@ impl Area {
     }
 }
 
+/// Areas that are paid for at once.
+pub(super) const BATCH: usize = 16;
+
+/// What so many areas take of the kernel's heap: nodes of a B-tree may be half empty.
+pub(super) const fn price(areas: usize) -> usize {
+    2 * areas * size_of::<(u64, Area)>()
+}
+
 impl AddressSpace {
+    /// Sees to it that there can be so many areas.
+    ///
+    /// # Errors
+    /// `ENOMEM` beyond [`super::AREAS_MAX`], or if who pays for the space is at a limit.
+    pub(super) fn pay_for(&mut self, areas: usize) -> Result<(), Errno> {
+        let wanted = areas.next_multiple_of(BATCH);
+        if areas > super::AREAS_MAX {
+            return Err(Errno::ENOMEM);
+        }
+        // Less only if it is much less: a program that maps and unmaps one area does not pay each time.
+        if wanted > self.paid || wanted + BATCH < self.paid {
+            self.charged.resize(price(wanted)).map_err(|_| Errno::ENOMEM)?;
+            self.paid = wanted;
+        }
+        Ok(())
+    }
     /// The area that holds `address`.
     pub fn area_at(&self, address: u64) -> Option<&Area> {
         self.areas.range(..=address).next_back().map(|(_, area)| area).filter(|area| address < area.end)

@@ -1,7 +1,7 @@
 //! Changing areas: mmap(2), munmap(2), mprotect(2), mremap(2), madvise(2), brk(2).
 
 use super::area::pages_of;
-use super::{AREAS_MAX, Access, AddressSpace, Area, Backing, LOWEST, Role, STACK_GAP, Sharing, Supply};
+use super::{Access, AddressSpace, Area, Backing, LOWEST, Role, STACK_GAP, Sharing, Supply};
 use crate::hw::{Hw, PAGE, Page, Protection, USER_END};
 use alloc::vec::Vec;
 use bailiwick_protocol::error::Errno;
@@ -112,11 +112,11 @@ impl AddressSpace {
     }
 
     /// Whether `length` more bytes are within the limits.
-    fn grows_by(&self, length: u64) -> Result<(), Errno> {
-        if self.areas.len() >= AREAS_MAX || self.bytes().saturating_add(length) > self.bytes_max {
+    fn grows_by(&mut self, length: u64) -> Result<(), Errno> {
+        if self.bytes().saturating_add(length) > self.bytes_max {
             return Err(Errno::ENOMEM);
         }
-        Ok(())
+        self.pay_for(self.areas.len() + 1)
     }
 
     /// The protection with what it implies on this machine, if it is allowed at all.
@@ -131,9 +131,7 @@ impl AddressSpace {
     /// Cuts areas so that none crosses `at`.
     fn split<H: Hw>(&mut self, s: &mut Supply<'_, H>, at: u64) -> Result<(), Errno> {
         let Some(area) = self.area_at(at).copied().filter(|area| area.start < at) else { return Ok(()) };
-        if self.areas.len() >= AREAS_MAX {
-            return Err(Errno::ENOMEM);
-        }
+        self.pay_for(self.areas.len() + 1)?;
         if let Backing::File { file, .. } = area.backing {
             s.files.hold(file);
         }
@@ -190,6 +188,8 @@ impl AddressSpace {
             self.areas.remove(&area.start);
             self.drop_area(s, area);
         }
+        // Fewer are never refused.
+        let _ = self.pay_for(self.areas.len());
         Ok(())
     }
 

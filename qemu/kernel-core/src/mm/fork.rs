@@ -2,6 +2,7 @@
 
 use super::{Access, AddressSpace, Area, Backing, Fault, Sharing, Supply};
 use crate::hw::{Hw, PAGE, Protection};
+use crate::memory::NoMemory;
 
 impl AddressSpace {
     /// A space with the same contents. Private pages are shared by both until one writes; shared ones stay
@@ -16,6 +17,10 @@ impl AddressSpace {
         child.heap_end = self.heap_end;
         child.bytes_max = self.bytes_max;
         child.stack_max = self.stack_max;
+        if child.pay_for(self.areas.len()).is_err() {
+            child.destroy(s);
+            return Err(Fault::OutOfMemory(NoMemory::Group(self.group)));
+        }
         let areas: alloc::vec::Vec<Area> = self.areas.values().copied().collect();
         for area in areas {
             if let Err(fault) = self.fork_area(s, &mut child, &area) {

@@ -26,6 +26,7 @@ pub use fault::Fault;
 pub use load::{Image, Loaded, MAX_HEADERS, parse};
 pub(crate) use seen::{Generation, Seen};
 
+use crate::account::Charged;
 use crate::hw::{Frame, Hw, Page, Protection, Space};
 use crate::memory::{Charge, GroupId, Memory, NoMemory};
 use crate::vfs::{FileId, Frames, Store};
@@ -155,6 +156,9 @@ pub struct AddressSpace {
     space: Space,
     group: GroupId,
     areas: BTreeMap<u64, Area>,
+    /// Areas that are paid for.
+    paid: usize,
+    charged: Charged,
     /// Whether somebody has seen where a page of it is.
     watched: seen::Watched,
     /// Where searching for room begins, downwards.
@@ -170,17 +174,20 @@ pub struct AddressSpace {
 }
 
 impl AddressSpace {
-    /// An empty space, paid by `group`.
+    /// An empty space, paid by `group`, for which the kernel works.
     ///
     /// # Errors
-    /// [`NoMemory`] if there is no frame for its page tables.
+    /// [`NoMemory`] if there is no frame for its page tables, or no room for areas.
     pub fn new<H: Hw>(s: &mut Supply<'_, H>, group: GroupId) -> Result<Self, NoMemory> {
+        let charged = s.memory.charge(area::price(area::BATCH)).map_err(|_| NoMemory::Group(group))?;
         let root = s.frame(group)?;
         let space = s.memory.hw.space_new(root);
         Ok(AddressSpace {
             space,
             group,
             areas: BTreeMap::new(),
+            paid: area::BATCH,
+            charged,
             watched: seen::Watched::default(),
             top: crate::hw::USER_END,
             heap_start: 0,

@@ -96,7 +96,7 @@ impl<H: Hw> Call<'_, H> {
     }
     pub(super) fn group_usage(&mut self) -> Outcome {
         let group = self.group_in(self.handle(0), Rights::READ)?;
-        let usage = self.k.groups.get(group).ok_or(Error::GONE)?.usage;
-        Ok([usage.frames, u64::from(usage.pids), usage.cpu])
+        let group = self.k.groups.get(group).ok_or(Error::GONE)?;
+        Ok([group.memory(), u64::from(group.usage.pids), group.usage.cpu])
     }
 }

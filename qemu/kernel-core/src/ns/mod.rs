@@ -13,6 +13,7 @@ pub use net::{Interface, Loopback};
 pub use pid::{Numbers, PID_MAX, PidNamespace, ProcessId, Role};
 pub use set::{IdKind, NamespaceSet, Unshare};
 
+use crate::account::{Charged, price_of};
 use crate::arena::Arena;
 use crate::cred::{Capability, Credentials, Gid, Uid};
 use crate::memory::GroupId;
@@ -81,6 +82,8 @@ struct Object {
     holders: u32,
     owner: Option<NamespaceId>,
     body: Body,
+    /// None for the first ones.
+    _charged: Option<Charged>,
 }
 
 /// All namespaces.
@@ -113,7 +116,7 @@ impl Namespaces {
         };
         let mut first = |number: u32, body: Body| {
             let owner = if number == 4_026_531_837 { None } else { Some(NamespaceId(0)) };
-            NamespaceId(all.objects.insert(Object { number, holders: 1, owner, body }))
+            NamespaceId(all.objects.insert(Object { number, holders: 1, owner, body, _charged: None }))
         };
         let user = first(4_026_531_837, Body::User(user));
         let pid = first(4_026_531_836, Body::Pid(PidNamespace::first()));
@@ -142,11 +145,19 @@ impl Namespaces {
         self.first_user
     }
 
-    /// A new object, held once. It holds its owner, and its parent if it nests.
+    /// What a namespace takes of the kernel's heap.
+    pub const PRICE: usize = price_of::<Object>();
+
+    /// A new object, held once. It holds its owner, and its parent if it nests. `charged` is [`Namespaces::PRICE`].
     ///
     /// # Errors
     /// `ENOSPC` if there are too many.
-    pub(crate) fn insert(&mut self, owner: NamespaceId, body: Body) -> Result<NamespaceId, Errno> {
+    pub(crate) fn insert(
+        &mut self,
+        owner: NamespaceId,
+        body: Body,
+        charged: Charged,
+    ) -> Result<NamespaceId, Errno> {
         if self.objects.len() >= NAMESPACES_MAX {
             return Err(Errno::ENOSPC);
         }
@@ -158,7 +169,8 @@ impl Namespaces {
         }
         let number = self.next_number;
         self.next_number = self.next_number.wrapping_add(1);
-        Ok(NamespaceId(self.objects.insert(Object { number, holders: 1, owner, body })))
+        let object = Object { number, holders: 1, owner, body, _charged: Some(charged) };
+        Ok(NamespaceId(self.objects.insert(object)))
     }
 
     /// One more holder.

@@ -2,6 +2,7 @@
 
 use super::user::{IdTable, Range, UserNamespace};
 use super::{Body, Kind, LEVEL_MAX, Loopback, NamespaceId, Namespaces, PidNamespace};
+use crate::account::Charged;
 use crate::cred::{Capabilities, Capability, CapabilityState, Credentials};
 use crate::memory::GroupId;
 use alloc::vec::Vec;
@@ -114,18 +115,24 @@ impl Namespaces {
 
     /// Replaces the namespace of one kind in `set` by a new one. Mount namespaces are made by
     /// `Vfs::unshare_mounts`, which copies the tree. A new user namespace goes into the set; the caller also puts
-    /// [`Self::credentials_inside`] into effect, *before* it makes the other kinds.
+    /// [`Self::credentials_inside`] into effect, *before* it makes the other kinds. `charged` is [`Namespaces::PRICE`].
     ///
     /// # Errors
     /// `EPERM` without `CAP_SYS_ADMIN` (user namespaces need none, but ids that have a name in the parent),
     /// `ENOSPC` at a bound, `EINVAL` for a second pid namespace on top of an unentered one or for mounts.
-    pub fn unshare(&mut self, set: &mut NamespaceSet, kind: Kind, by: Unshare<'_>) -> Result<(), Errno> {
+    pub fn unshare(
+        &mut self,
+        set: &mut NamespaceSet,
+        kind: Kind,
+        by: Unshare<'_>,
+        charged: Charged,
+    ) -> Result<(), Errno> {
         let who = by.credentials;
         if kind != Kind::User && !self.capable(who, who.user_namespace, Capability::SYS_ADMIN) {
             return Err(Errno::EPERM);
         }
         let body = self.new_body(set, kind, by)?;
-        let new = self.insert(who.user_namespace, body)?;
+        let new = self.insert(who.user_namespace, body, charged)?;
         self.replace(set, kind, new);
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! Making, removing, renaming and listing entries.
 
 use super::access::{S_IFDIR, S_IFMT, S_ISGID, S_ISVTX, Stat};
+use super::tree::Entry;
 use super::tree::{Kind, Owner};
 use super::walk::{From, Last, Link, Target};
 use super::{Caller, EntryId, Env, FileId, Location, Node, Vfs};
@@ -86,8 +87,9 @@ impl Vfs {
         let gid = if inherits { above_gid } else { caller.credentials.fsgid };
         let owner = Owner { uid: caller.credentials.fsuid, gid, mode };
         let now = env.frames.time();
+        let charged = env.frames.charge(Entry::price(name))?;
         let inode = self.new_inode(env.frames, file_system, owner, kind)?;
-        let entry = self.new_entry(Some(parent), name, inode, now)?;
+        let entry = self.new_entry(Some(parent), name, inode, now, charged)?;
         Ok(Location { mount: directory.mount, node: Node::Stored(entry) })
     }
 
@@ -265,10 +267,11 @@ impl Vfs {
             return Err(Errno::EMLINK);
         }
         self.may_link(caller, &stat)?;
-        env.frames.room()?;
+        let charged = env.frames.charge(Entry::price(&name))?;
+        self.prepare_entry()?;
         let inode = self.entry(entry)?.inode;
         let now = env.frames.time();
-        self.new_entry(Some(parent), &name, inode, now)?;
+        self.new_entry(Some(parent), &name, inode, now, charged)?;
         self.inode_mut(inode)?.ctime = now;
         Ok(())
     }

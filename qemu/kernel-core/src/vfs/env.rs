@@ -2,6 +2,7 @@
 
 use super::FsContext;
 use super::facts::ProcSource;
+use crate::account::Charged;
 use crate::cred::Credentials;
 use crate::hw::{Frame, Hw, PAGE};
 use crate::memory::{Charge, GroupId, Memory};
@@ -36,11 +37,12 @@ pub trait Frames {
     fn time(&self) -> Time;
     /// A number nobody can foresee.
     fn random(&mut self) -> u64;
-    /// Whether the kernel's heap has room for another object.
+    /// Takes so many bytes of the kernel's heap for an object, which whoever asks pays.
     ///
     /// # Errors
-    /// `ENOMEM` where too little is left for whoever asks ([`HEAP_RESERVE`](crate::memory::HEAP_RESERVE)).
-    fn room(&self) -> Result<(), Errno>;
+    /// `ENOMEM` at a limit of who pays, and where too little of the heap is left
+    /// ([`HEAP_RESERVE`](crate::memory::HEAP_RESERVE)).
+    fn charge(&self, bytes: usize) -> Result<Charged, Errno>;
 }
 
 /// [`Frames`] over the kernel's memory and whoever pays.
@@ -74,8 +76,8 @@ impl<H: Hw, G: Charge + ?Sized> Frames for Store<'_, H, G> {
     fn random(&mut self) -> u64 {
         self.memory.hw.random()
     }
-    fn room(&self) -> Result<(), Errno> {
-        self.memory.room()
+    fn charge(&self, bytes: usize) -> Result<Charged, Errno> {
+        self.memory.charge(bytes)
     }
 }
 

@@ -5,6 +5,7 @@
 
 use super::access::{S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG};
 use super::data::{Data, Payer, Quota};
+use super::tree::Entry;
 use super::tree::{Kind, Owner};
 use super::{EntryId, Env, Frames, InodeId, Location, Node, Time, Vfs};
 use crate::cred::{Gid, Uid};
@@ -166,7 +167,8 @@ impl Vfs {
                     *old = data;
                 }
             }
-            self.new_entry(Some(parent), last, inode, time)?;
+            let charged = env.frames.charge(Entry::price(last))?;
+            self.new_entry(Some(parent), last, inode, time, charged)?;
             return Ok(());
         }
         let kind = match header.mode & S_IFMT {
@@ -185,11 +187,12 @@ impl Vfs {
             _ => return Err(Errno::EINVAL),
         };
         let file_system = self.inode_of(parent)?.file_system;
+        let charged = env.frames.charge(Entry::price(last))?;
         let inode = self.new_inode(env.frames, file_system, owner, kind)?;
         if many {
             linked.insert(header.inode, inode);
         }
-        let entry = self.new_entry(Some(parent), last, inode, time)?;
+        let entry = self.new_entry(Some(parent), last, inode, time, charged)?;
         self.set_loaded(entry, owner, time)
     }
 
@@ -213,8 +216,9 @@ impl Vfs {
         let file_system = self.inode_of(parent)?.file_system;
         let owner = Owner { uid: Uid::ROOT, gid: Gid::ROOT, mode: 0o755 };
         let now = env.frames.time();
+        let charged = env.frames.charge(Entry::price(name))?;
         let inode = self.new_inode(env.frames, file_system, owner, Kind::Directory(Box::default()))?;
-        self.new_entry(Some(parent), name, inode, now)
+        self.new_entry(Some(parent), name, inode, now, charged)
     }
 
     fn loaded_data(&mut self, env: &mut Env<'_>, image: BootImage, header: &Header) -> Result<Data, Errno> {

@@ -29,7 +29,7 @@ impl Vfs {
         let root = self.mount_root(id)?;
         let null = Kind::Character { major: 1, minor: 3 };
         let copied = self.make(env, caller, root, b"null", 0o666, null).and_then(|made| {
-            let copy = self.copy_mount(id, made.node, Copy::Bind)?;
+            let copy = self.copy_mount(env.frames, id, made.node, Copy::Bind)?;
             self.mount_mut(copy)?.flags |= MountFlags::RDONLY;
             Ok(copy)
         });

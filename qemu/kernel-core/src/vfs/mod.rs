@@ -46,7 +46,7 @@ pub use image::BootImage;
 pub use made::Made;
 pub use mount::{ATTRIBUTES, MOUNTS_MAX, MOUNTS_PER_NAMESPACE};
 pub use mounting::{NewFileSystem, Unmount};
-pub use open::{FILES_MAX, OpenFlags, Opened};
+pub use open::{OpenFlags, Opened};
 pub use pivot::{PivotRefusal, Pivoted};
 pub use proc::{ProcFile, ProcWrite, RELEASE, VERSION};
 pub use super_block::{PTMX, TmpfsOptions};

@@ -5,6 +5,7 @@
 
 use super::tree::FsKind;
 use super::{Frames, Location, Made, MountId, Node, SuperId, Vfs};
+use crate::account::{Charged, price_of};
 use crate::ns::{Body, NamespaceId};
 use alloc::collections::BTreeMap;
 use alloc::string::String;
@@ -59,6 +60,7 @@ pub(crate) struct Mount {
     /// What is mounted on it, by place. Most mounts have nothing on them, and the others little.
     pub(crate) children: Vec<(Node, MountId)>,
     pub(crate) source: String,
+    _charged: Charged,
 }
 
 impl Mount {
@@ -169,9 +171,10 @@ impl Vfs {
     /// A new mount, attached nowhere.
     ///
     /// # Errors
-    /// `ENOSPC` if there are too many.
+    /// `ENOSPC` if there are too many, `ENOMEM` as [`Frames::charge`].
     pub(crate) fn new_mount(
         &mut self,
+        frames: &dyn Frames,
         file_system: SuperId,
         root: Node,
         flags: MountFlags,
@@ -180,6 +183,9 @@ impl Vfs {
         if self.mounts.len() >= MOUNTS_MAX {
             return Err(Errno::ENOSPC);
         }
+        // With a place among what is mounted on another.
+        let price = price_of::<Mount>() + source.len() + 2 * size_of::<(Node, MountId)>();
+        let charged = frames.charge(price)?;
         self.super_mut(file_system)?.mounts += 1;
         self.hold_node(root);
         let number = self.next_mount;
@@ -197,6 +203,7 @@ impl Vfs {
             users: 0,
             children: Vec::new(),
             source: source.into(),
+            _charged: charged,
         })))
     }
 
@@ -287,7 +294,7 @@ impl Vfs {
         how: Copy,
         pairs: &mut BTreeMap<MountId, MountId>,
     ) -> Result<MountId, Errno> {
-        let top = self.copy_mount(root, node, how)?;
+        let top = self.copy_mount(frames, root, node, how)?;
         pairs.insert(root, top);
         for id in self.mount_tree(root).into_iter().skip(1) {
             let mount = self.mount_of(id)?;
@@ -301,7 +308,7 @@ impl Vfs {
                 continue;
             }
             let root_node = mount.root;
-            let copied = self.copy_mount(id, root_node, how).and_then(|new| {
+            let copied = self.copy_mount(frames, id, root_node, how).and_then(|new| {
                 self.attach_mount(new, Location { mount: new_parent, node: place }).map(|()| new)
             });
             match copied {
@@ -320,7 +327,13 @@ impl Vfs {
         Ok(top)
     }
 
-    pub(crate) fn copy_mount(&mut self, id: MountId, root: Node, how: Copy) -> Result<MountId, Errno> {
+    pub(crate) fn copy_mount(
+        &mut self,
+        frames: &dyn Frames,
+        id: MountId,
+        root: Node,
+        how: Copy,
+    ) -> Result<MountId, Errno> {
         let old = self.mount_of(id)?;
         let (file_system, flags, source, mut sharing) =
             (old.file_system, old.flags, old.source.clone(), old.sharing);
@@ -334,7 +347,7 @@ impl Vfs {
         if how == Copy::Bind {
             sharing.unbindable = false;
         }
-        let new = self.new_mount(file_system, root, flags, &source)?;
+        let new = self.new_mount(frames, file_system, root, flags, &source)?;
         let mount = self.mount_mut(new)?;
         (mount.sharing, mount.locked_flags) = (sharing, locked_flags);
         Ok(new)

@@ -5,6 +5,7 @@ use super::tree::FsKind;
 use super::{Caller, Env, Frames, FsContext, Location, MountId, Node, Vfs};
 use crate::cred::{Capability, Credentials};
 use crate::memory::GroupId;
+use crate::ns::Namespaces;
 use crate::ns::{Body, NamespaceId, NamespaceSet};
 use alloc::collections::BTreeMap;
 use bailiwick_kernel_glue::plan::{MountFlags, Namespace as Kind, Propagation, Reach};
@@ -146,7 +147,6 @@ impl Vfs {
         if self.is_directory(source.node) != self.is_directory(at.node) {
             return Err(Errno::ENOTDIR);
         }
-        env.frames.room()?;
         let id = match reach {
             Reach::Tree => {
                 self.copy_tree(env.frames, source.mount, source.node, Copy::Bind, &mut BTreeMap::new())?
@@ -160,7 +160,7 @@ impl Vfs {
                 if uncovers {
                     return Err(Errno::EINVAL);
                 }
-                self.copy_mount(source.mount, source.node, Copy::Bind)?
+                self.copy_mount(env.frames, source.mount, source.node, Copy::Bind)?
             }
         };
         self.attach_or_end(env.frames, id, at)
@@ -420,14 +420,14 @@ impl Vfs {
         if !self.namespaces.capable(who, who.user_namespace, Capability::SYS_ADMIN) {
             return Err(Errno::EPERM);
         }
-        frames.room()?;
+        let charged = frames.charge(Namespaces::PRICE)?;
         let old_owner = self.namespaces.owner(set.mount);
         let Some(Body::Mount { root: Some(old_root) }) = self.namespaces.body(set.mount) else {
             return Err(Errno::EINVAL);
         };
         let old_root = *old_root;
         let how = if old_owner == who.user_namespace { Copy::Namespace } else { Copy::LockedNamespace };
-        let new = self.namespaces.insert(who.user_namespace, Body::Mount { root: None })?;
+        let new = self.namespaces.insert(who.user_namespace, Body::Mount { root: None }, charged)?;
         let mut pairs = BTreeMap::new();
         let node = self.mount_of(old_root)?.root;
         let root = match self.copy_tree(frames, old_root, node, how, &mut pairs) {

@@ -4,9 +4,11 @@ use super::access::{
     S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG, S_IFSOCK, S_ISGID, S_ISUID, Want,
 };
 use super::data::{Data, Payer};
+use super::tree::Entry;
 use super::tree::{Kind, Owner};
 use super::walk::{From, Last, Target};
 use super::{Access, Caller, Env, FileId, Frames, Location, Made, Node, Vfs};
+use crate::account::{Charged, price_of};
 use crate::cred::{Capability, Program};
 use crate::hw::Frame;
 use crate::mm::Run;
@@ -78,10 +80,8 @@ pub(crate) struct OpenFile {
     pub(crate) flags: OpenFlags,
     pub(crate) offset: u64,
     holders: u32,
+    _charged: Charged,
 }
-
-/// Most open files of all processes together.
-pub const FILES_MAX: usize = 16_384;
 
 /// What was opened. `file` is held once for the caller in every case but the last.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -153,12 +153,11 @@ impl Vfs {
         }
     }
 
-    fn new_file(&mut self, at: Location, flags: OpenFlags) -> Result<FileId, Errno> {
-        if self.files.len() >= FILES_MAX {
-            return Err(Errno::ENFILE);
-        }
+    fn new_file(&mut self, frames: &dyn Frames, at: Location, flags: OpenFlags) -> Result<FileId, Errno> {
+        self.files.prepare().map_err(|_| Errno::ENFILE)?;
+        let charged = frames.charge(price_of::<OpenFile>())?;
         self.hold(at);
-        Ok(FileId(self.files.insert(OpenFile { at, flags, offset: 0, holders: 1 })))
+        Ok(FileId(self.files.insert(OpenFile { at, flags, offset: 0, holders: 1, _charged: charged })))
     }
 
     /// open(2). `mode` is for a new file, before the umask.
@@ -211,7 +210,7 @@ impl Vfs {
                 let (directory, name) = found.place.ok_or(Errno::ENOENT)?;
                 let at =
                     self.make(env, caller, directory, &name, mode & 0o7777, Kind::Regular(Data::default()))?;
-                self.opened(at, S_IFREG, (0, 0), flags - OpenFlags::TRUNCATE)
+                self.opened(env.frames, at, S_IFREG, (0, 0), flags - OpenFlags::TRUNCATE)
             }
         }
     }
@@ -260,11 +259,12 @@ impl Vfs {
             gid: caller.credentials.fsgid,
             mode: mode & 0o7777 & !caller.fs.umask,
         };
+        let charged = env.frames.charge(Entry::price(b""))?;
         let inode = self.new_inode(env.frames, file_system, owner, Kind::Regular(Data::default()))?;
         let now = env.frames.time();
-        let nameless = self.new_entry(None, b"", inode, now)?;
+        let nameless = self.new_entry(None, b"", inode, now, charged)?;
         let at = Location { mount: directory.mount, node: Node::Stored(nameless) };
-        self.opened(at, S_IFREG, (0, 0), flags).inspect_err(|_| {
+        self.opened(env.frames, at, S_IFREG, (0, 0), flags).inspect_err(|_| {
             self.hold_entry(nameless);
             self.release_entry(env.frames, nameless);
         })
@@ -287,7 +287,7 @@ impl Vfs {
             return Err(Errno::ENOTDIR);
         }
         if flags.contains(OpenFlags::PATH) {
-            return self.opened(at, kind, stat.represents, flags);
+            return self.opened(env.frames, at, kind, stat.represents, flags);
         }
         if kind == S_IFLNK {
             return Err(Errno::ELOOP);
@@ -314,11 +314,12 @@ impl Vfs {
         if flags.contains(OpenFlags::TRUNCATE) && kind == S_IFREG {
             self.set_size(env, caller, at, 0)?;
         }
-        self.opened(at, kind, stat.represents, flags)
+        self.opened(env.frames, at, kind, stat.represents, flags)
     }
 
     fn opened(
         &mut self,
+        frames: &dyn Frames,
         at: Location,
         kind: u32,
         (major, minor): (u32, u32),
@@ -327,7 +328,7 @@ impl Vfs {
         let kept = flags
             - (OpenFlags::CREATE | OpenFlags::EXCLUSIVE | OpenFlags::NO_TTY | OpenFlags::TRUNCATE)
             - OpenFlags::CLOSE_ON_EXEC;
-        let file = self.new_file(at, kept)?;
+        let file = self.new_file(frames, at, kept)?;
         Ok(match (kind, at.node) {
             _ if flags.contains(OpenFlags::PATH) => Opened::Path(file),
             (_, Node::Made(_, Made::Namespace(id))) => Opened::Namespace(file, id),
@@ -397,7 +398,7 @@ impl Vfs {
         let set_uid = (honoured && stat.mode & S_ISUID != 0).then_some(stat.uid);
         // Set-group-ID without group execution is mandatory locking, not a change of group.
         let set_gid = (honoured && stat.mode & (S_ISGID | 0o010) == (S_ISGID | 0o010)).then_some(stat.gid);
-        Ok((self.new_file(at, OpenFlags::empty())?, Program { set_uid, set_gid }))
+        Ok((self.new_file(env.frames, at, OpenFlags::empty())?, Program { set_uid, set_gid }))
     }
 
     /// Reads from `offset` into `buffer`; 0 at the end.
@@ -574,7 +575,7 @@ impl Vfs {
     pub fn open_nameless(&mut self, env: &mut Env<'_>, caller: &Caller<'_>) -> Result<FileId, Errno> {
         let owner = Owner { uid: caller.credentials.fsuid, gid: caller.credentials.fsgid, mode: 0o600 };
         let at = self.nameless(env, owner, Kind::Regular(Data::default()))?;
-        self.new_file(at, OpenFlags::READ_WRITE)
+        self.new_file(env.frames, at, OpenFlags::READ_WRITE)
     }
 
     /// Marks a file as read, as `relatime` has it: if it was written since, or a day has passed.

@@ -2,8 +2,10 @@
 
 use super::data::Quota;
 use super::mount::normal;
+use super::tree::Entry;
 use super::tree::{FsKind, Kind, Owner, Super};
-use super::{EntryId, Env, Location, Made, MountId, NewFileSystem, Node, SuperId, Time, Vfs};
+use super::{EntryId, Env, Frames, Location, Made, MountId, NewFileSystem, Node, SuperId, Vfs};
+use crate::account::price_of;
 use crate::arena::Arena;
 use crate::cred::{Gid, Uid};
 use crate::hw::PAGE;
@@ -107,19 +109,26 @@ impl Vfs {
             proc_writes: alloc::collections::VecDeque::new(),
         };
         let user = set.user;
-        let nsfs = vfs.new_super(FsKind::Nsfs, user, env.frames.time());
+        let nsfs = vfs.new_super(env.frames, FsKind::Nsfs, user)?;
         vfs.super_mut(nsfs)?.root = Node::Made(nsfs, Made::Namespace(user));
         vfs.namespaces.hold(user);
-        vfs.nsfs =
-            vfs.new_mount(nsfs, Node::Made(nsfs, Made::Namespace(user)), MountFlags::empty(), "nsfs")?;
+        vfs.nsfs = vfs.new_mount(
+            env.frames,
+            nsfs,
+            Node::Made(nsfs, Made::Namespace(user)),
+            MountFlags::empty(),
+            "nsfs",
+        )?;
         let anonymous = vfs.new_stored_super(env, FsKind::Tmpfs, user, root_owner(0o1777))?;
-        vfs.anonymous = vfs.mount_super(anonymous, MountFlags::NOEXEC, "shmem")?;
+        // Who has them pays for each; there is no bound for all together.
+        vfs.super_mut(anonymous)?.inodes.max = None;
+        vfs.anonymous = vfs.mount_super(env.frames, anonymous, MountFlags::NOEXEC, "shmem")?;
 
         let bottom = vfs.new_stored_super(env, FsKind::Rootfs, user, root_owner(0o755))?;
-        let bottom = vfs.mount_super(bottom, MountFlags::empty(), "rootfs")?;
+        let bottom = vfs.mount_super(env.frames, bottom, MountFlags::empty(), "rootfs")?;
         let image = vfs.new_stored_super(env, FsKind::Image, user, root_owner(0o755))?;
         vfs.super_mut(image)?.inodes.max = Some(IMAGE_INODES);
-        let image = vfs.mount_super(image, MountFlags::empty(), "image")?;
+        let image = vfs.mount_super(env.frames, image, MountFlags::empty(), "image")?;
         let bottom_root = vfs.mount_root(bottom)?;
         vfs.attach_mount(image, bottom_root)?;
         vfs.adopt(bottom, set.mount)?;
@@ -129,10 +138,16 @@ impl Vfs {
         Ok((vfs, set))
     }
 
-    fn new_super(&mut self, kind: FsKind, user_namespace: NamespaceId, made: Time) -> SuperId {
+    fn new_super(
+        &mut self,
+        frames: &dyn Frames,
+        kind: FsKind,
+        user_namespace: NamespaceId,
+    ) -> Result<SuperId, Errno> {
+        let charged = frames.charge(price_of::<Super>())?;
         let device = self.next_device;
         self.next_device = self.next_device.wrapping_add(1);
-        SuperId(self.supers.insert(Super {
+        Ok(SuperId(self.supers.insert(Super {
             kind,
             device,
             mounts: 0,
@@ -144,8 +159,9 @@ impl Vfs {
             options: String::new(),
             pid_namespace: None,
             user_namespace,
-            made,
-        }))
+            made: frames.time(),
+            _charged: charged,
+        })))
     }
 
     fn new_stored_super(
@@ -156,10 +172,11 @@ impl Vfs {
         owner: Owner,
     ) -> Result<SuperId, Errno> {
         let now = env.frames.time();
-        let id = self.new_super(kind, user_namespace, now);
+        let charged = env.frames.charge(Entry::price(b"/"))?;
+        let id = self.new_super(env.frames, kind, user_namespace)?;
         let root = self
             .new_inode(env.frames, id, owner, Kind::Directory(Box::default()))
-            .and_then(|inode| self.new_entry(None, b"/", inode, now));
+            .and_then(|inode| self.new_entry(None, b"/", inode, now, charged));
         match root {
             Ok(root) => {
                 self.super_mut(id)?.root = Node::Stored(root);
@@ -172,9 +189,15 @@ impl Vfs {
         }
     }
 
-    fn mount_super(&mut self, id: SuperId, flags: MountFlags, source: &str) -> Result<MountId, Errno> {
+    fn mount_super(
+        &mut self,
+        frames: &dyn Frames,
+        id: SuperId,
+        flags: MountFlags,
+        source: &str,
+    ) -> Result<MountId, Errno> {
         let root = self.super_of(id)?.root;
-        self.new_mount(id, root, normal(flags), source)
+        self.new_mount(frames, id, root, normal(flags), source)
     }
 
     /// Makes a file system and a mount of it, attached nowhere. Who asks is in the namespaces `set`.
@@ -187,7 +210,6 @@ impl Vfs {
         set: &NamespaceSet,
         new: NewFileSystem<'_>,
     ) -> Result<MountId, Errno> {
-        env.frames.room()?;
         let NewFileSystem { kind, source, flags, data, group } = new;
         check_options(kind, data)?;
         let total = env.processes.machine().total_frames;
@@ -200,7 +222,7 @@ impl Vfs {
             FsKind::Mqueue => self.new_stored_super(env, kind, user, self.inside_root(user, 0o1777))?,
             FsKind::Devpts => self.new_devpts(env, user, data)?,
             FsKind::Proc | FsKind::Sysfs | FsKind::Cgroup | FsKind::Cgroup2 => {
-                let id = self.new_super(kind, user, env.frames.time());
+                let id = self.new_super(env.frames, kind, user)?;
                 let group = match (group, self.namespaces.body(set.cgroup)) {
                     (Some(group), _) => group,
                     (None, Some(Body::Cgroup { root })) => *root,
@@ -224,7 +246,7 @@ impl Vfs {
         if flags.contains(MountFlags::RDONLY) {
             self.super_mut(id)?.read_only = true;
         }
-        self.mount_super(id, flags, source).inspect_err(|_| self.end_super(env.frames, id))
+        self.mount_super(env.frames, id, flags, source).inspect_err(|_| self.end_super(env.frames, id))
     }
 
     fn inside_root(&self, user: NamespaceId, mode: u32) -> Owner {
@@ -241,9 +263,10 @@ impl Vfs {
         let mode = mode.map_or(Ok(0), |mode| u32::from_str_radix(mode, 8)).map_err(|_| Errno::EINVAL)?;
         let owner = self.inside_root(user, mode & 0o777);
         let (major, minor) = PTMX;
-        let made = self
-            .new_inode(env.frames, id, owner, Kind::Character { major, minor })
-            .and_then(|inode| self.new_entry(Some(root), b"ptmx", inode, env.frames.time()));
+        let made = env.frames.charge(Entry::price(b"ptmx")).and_then(|charged| {
+            let inode = self.new_inode(env.frames, id, owner, Kind::Character { major, minor })?;
+            self.new_entry(Some(root), b"ptmx", inode, env.frames.time(), charged)
+        });
         match made {
             Ok(_) => Ok(id),
             Err(errno) => {
@@ -299,8 +322,9 @@ impl Vfs {
     ) -> Result<Location, Errno> {
         let file_system = self.mount_of(self.anonymous)?.file_system;
         let now = env.frames.time();
+        let charged = env.frames.charge(Entry::price(b""))?;
         let inode = self.new_inode(env.frames, file_system, owner, kind)?;
-        let entry = self.new_entry(None, b"", inode, now)?;
+        let entry = self.new_entry(None, b"", inode, now, charged)?;
         Ok(Location { mount: self.anonymous, node: Node::Stored(entry) })
     }
 }

@@ -2,6 +2,7 @@
 
 use super::data::{Data, Quota};
 use super::{EntryId, Frames, InodeId, Node, SuperId, Time, Vfs};
+use crate::account::{Charged, price_of};
 use crate::cred::{Gid, Uid};
 use crate::ns::NamespaceId;
 use alloc::boxed::Box;
@@ -100,6 +101,7 @@ pub(crate) struct Super {
     /// The user namespace that mounted it.
     pub(crate) user_namespace: NamespaceId,
     pub(crate) made: Time,
+    pub(super) _charged: Charged,
 }
 
 /// What a stored file is.
@@ -119,6 +121,18 @@ pub(crate) enum Kind {
     },
     Fifo,
     Socket,
+}
+
+impl Kind {
+    /// What an inode of it takes of the kernel's heap.
+    fn price(&self) -> usize {
+        let more = match self {
+            Kind::Directory(_) => size_of::<Directory>(),
+            Kind::Symlink(target) => target.len(),
+            _ => 0,
+        };
+        price_of::<Inode>() + more
+    }
 }
 
 /// The entries of a directory, by name and in the order they were made (so that reading can be resumed).
@@ -192,6 +206,7 @@ pub(crate) struct Inode {
     pub(crate) atime: Time,
     pub(crate) mtime: Time,
     pub(crate) ctime: Time,
+    _charged: Charged,
 }
 
 #[derive(Debug)]
@@ -203,6 +218,16 @@ pub(crate) struct Entry {
     pub(crate) holders: u32,
     pub(crate) linked: bool,
     cookie: u64,
+    charged: Charged,
+}
+
+impl Entry {
+    /// What an entry of this name takes of the kernel's heap, with its places in a directory. Nodes of a B-tree may be
+    /// half empty.
+    pub(super) fn price(name: &[u8]) -> usize {
+        let places = size_of::<Short>() + size_of::<u64>() + 2 * size_of::<EntryId>();
+        price_of::<Entry>() + 2 * places + 2 * name.len()
+    }
 }
 
 /// Owner and mode of a file.
@@ -242,10 +267,10 @@ impl Vfs {
             _ => Err(Errno::ENOTDIR),
         }
     }
-    /// A new inode without entries.
+    /// A new inode without entries, and a position for one.
     ///
     /// # Errors
-    /// `ENOSPC` if the file system has no inode left, `ENOMEM` if the kernel's heap is low.
+    /// `ENOSPC` if the file system has no inode left, `ENOMEM` as [`Frames::charge`].
     pub(crate) fn new_inode(
         &mut self,
         frames: &dyn Frames,
@@ -253,7 +278,9 @@ impl Vfs {
         owner: Owner,
         kind: Kind,
     ) -> Result<InodeId, Errno> {
-        frames.room()?;
+        let charged = frames.charge(kind.price())?;
+        self.inodes.prepare().map_err(|_| Errno::ENOMEM)?;
+        self.prepare_entry()?;
         let now = frames.time();
         let fs = self.super_mut(file_system)?;
         if fs.inodes.max.is_some_and(|max| fs.inodes.used >= max) {
@@ -274,24 +301,34 @@ impl Vfs {
             atime: now,
             mtime: now,
             ctime: now,
+            _charged: charged,
         })))
     }
 
+    /// Sees to a position for one more entry.
+    ///
+    /// # Errors
+    /// `ENOMEM`
+    pub(super) fn prepare_entry(&mut self) -> Result<(), Errno> {
+        self.entries.prepare().map_err(|_| Errno::ENOMEM)
+    }
+
     /// A new entry for `inode`, in `parent` under `name`, which is free. Without a parent it is a root, or a file
-    /// without a name. The entry is not held.
+    /// without a name. The entry is not held. `charged` is [`Entry::price`].
     pub(crate) fn new_entry(
         &mut self,
         parent: Option<EntryId>,
         name: &[u8],
         inode: InodeId,
         now: Time,
+        charged: Charged,
     ) -> Result<EntryId, Errno> {
         let file = self.inode_mut(inode)?;
         let is_directory = matches!(file.kind, Kind::Directory(_));
         file.links += if is_directory { 2 } else { u32::from(parent.is_some()) };
         file.entries += 1;
         let linked = parent.is_some();
-        let entry = Entry { inode, parent, name: name.into(), holders: 0, linked, cookie: 0 };
+        let entry = Entry { inode, parent, name: name.into(), holders: 0, linked, cookie: 0, charged };
         let id = EntryId(self.entries.insert(entry));
         if let Some(parent) = parent {
             self.attach(parent, id, is_directory, now)?;
@@ -343,6 +380,9 @@ impl Vfs {
     }
 
     /// Moves an entry to another directory and name, which is free.
+    ///
+    /// # Errors
+    /// `ENOMEM` if who pays for the entry cannot pay for a longer name; it stays where it is then.
     pub(crate) fn move_entry(
         &mut self,
         frames: &mut dyn Frames,
@@ -353,6 +393,7 @@ impl Vfs {
         let now = frames.time();
         let inode = self.entry(id)?.inode;
         let is_directory = matches!(self.inode(inode)?.kind, Kind::Directory(_));
+        self.entry_mut(id)?.charged.resize(Entry::price(name)).map_err(|_| Errno::ENOMEM)?;
         let old = self.detach(id, is_directory, now)?;
         self.entry_mut(id)?.name = name.into();
         self.attach(parent, id, is_directory, now)?;

@@ -191,7 +191,8 @@ fn what_a_container_leaves_in_its_bundle_is_the_groups_above_to_pay_for() {
     let id = w.started(&plan);
     w.k.container_remove(id);
     let before = w.k.census();
-    let paid = w.k.groups.get(GroupId::ROOT).unwrap().usage.frames;
+    let paid = |w: &World| w.k.groups.get(GroupId::ROOT).unwrap().account.in_use();
+    let paid_before = paid(&w);
     for round in 0..2 * crate::group::GROUPS_MAX as u64 {
         let id = w.started(&plan);
         let pid = w.first(id);
@@ -204,10 +205,13 @@ fn what_a_container_leaves_in_its_bundle_is_the_groups_above_to_pay_for() {
             free_frames: before.free_frames - added,
             entries: before.entries + added,
             inodes: before.inodes + added,
+            charged_heap: now.charged_heap,
             ..before
         };
         assert_eq!(now, expected);
-        assert_eq!(w.k.groups.get(GroupId::ROOT).unwrap().usage.frames, paid + added);
+        // A page each, and one for what the kernel keeps of it.
+        assert_eq!(paid(&w), paid_before + 2 * added);
+        assert!(now.charged_heap > before.charged_heap + 100 * added);
     }
 }
 

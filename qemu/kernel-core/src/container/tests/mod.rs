@@ -5,6 +5,7 @@ mod hooks;
 mod input;
 mod inside;
 mod lives;
+mod memory;
 mod mounts;
 
 use super::*;
@@ -107,7 +108,7 @@ impl World {
 
     pub(super) fn census(&mut self) -> Census {
         let mut root = self.k.groups.get(GroupId::ROOT).unwrap().usage;
-        (root.frames_peak, root.cpu, root.oom_kills, root.unknown_calls) = (0, 0, 0, 0);
+        (root.cpu, root.oom_kills, root.unknown_calls) = (0, 0, 0);
         let machine = self.k.machine.ids().map(|id| self.k.vfs.namespaces.holders(id));
         Census { kernel: self.k.census(), root, machine }
     }
@@ -180,8 +181,12 @@ impl World {
     }
     /// Puts a text into the process's memory, below its stack pointer.
     pub(super) fn text(&mut self, process: ProcessId, text: &str) -> u64 {
+        self.text_at(process, 0, text)
+    }
+    /// Puts a text so many bytes after that.
+    pub(super) fn text_at(&mut self, process: ProcessId, offset: u64, text: &str) -> u64 {
         let thread = self.thread(process);
-        let at = self.k.threads.get(thread).unwrap().registers().rsp - 8192;
+        let at = self.k.threads.get(thread).unwrap().registers().rsp - 8192 + offset;
         let bytes = [text.as_bytes(), b"\0"].concat();
         self.k.with_memory(process, |space, s| space.write(s, at, &bytes)).unwrap().unwrap();
         at

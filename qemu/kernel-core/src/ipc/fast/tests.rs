@@ -118,7 +118,8 @@ impl Pair {
     fn throttle(&mut self, of: Actor, group: GroupId) {
         let runs = self.w.k.sched.current();
         self.w.run(of.thread);
-        self.w.k.groups.get_mut(group).unwrap().limits.quota = Some(Quota { time: 1000, period: 1 << 40 });
+        let limits = Limits { quota: Some(Quota { time: 1000, period: 1 << 40 }), ..Limits::default() };
+        self.w.k.groups.get_mut(group).unwrap().set_limits(limits);
         self.pass(5000);
         self.w.k.tick();
         assert!(!Scheduler::may_run(&self.w.k.groups, group));

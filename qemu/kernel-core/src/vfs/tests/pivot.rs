@@ -2,7 +2,7 @@
 
 use super::super::PivotRefusal as No;
 use super::*;
-use crate::ns::{Body, Unshare};
+use crate::ns::{Body, Namespaces, Unshare};
 use bailiwick_kernel_glue::plan::Namespace;
 
 /// `/new` with `/new/old` in it, a mount of its own.
@@ -60,7 +60,8 @@ fn mounts_of_another_namespace_are_refused() {
 fn a_mount_that_came_locked_into_a_lesser_namespace_is_refused() {
     let mut w = base();
     let by = Unshare { credentials: &w.who, group: GROUP };
-    w.vfs.namespaces.unshare(&mut w.set, Namespace::User, by).unwrap();
+    let charged = w.memory.charge(Namespaces::PRICE).unwrap();
+    w.vfs.namespaces.unshare(&mut w.set, Namespace::User, by, charged).unwrap();
     w.who = w.vfs.namespaces.credentials_inside(&w.who, w.set.user);
     w.unshare_mounts();
     let (new, old) = (w.at("/new"), w.at("/new/old"));

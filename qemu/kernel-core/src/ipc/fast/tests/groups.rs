@@ -1,6 +1,7 @@
 //! Parties of two groups.
 
 use super::*;
+use crate::group::Limits;
 
 /// Messages back and forth between two groups, with time passing, are alike both ways: all that can be seen of the
 /// threads at each step, and what everybody has on account in the end.
@@ -45,7 +46,8 @@ fn a_group_that_spends_its_quota_on_messages_is_throttled_at_the_next_tick() {
     let mut p = pair();
     p.ready();
     let [group, _] = p.other_group(p.client);
-    p.w.k.groups.get_mut(group).unwrap().limits.quota = Some(Quota { time: 5000, period: 1 << 40 });
+    let limits = Limits { quota: Some(Quota { time: 5000, period: 1 << 40 }), ..Limits::default() };
+    p.w.k.groups.get_mut(group).unwrap().set_limits(limits);
     for _ in 0..10 {
         p.w.run(p.client.thread);
         p.pass(1000);
