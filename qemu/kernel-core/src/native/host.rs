@@ -27,13 +27,16 @@ pub(crate) fn with_host<H: Hw, T>(
     group: GroupId,
     work: impl FnOnce(&mut Vfs, &mut Env<'_>, &Caller<'_>) -> Result<T, Errno>,
 ) -> Result<T, Errno> {
-    let facts = linux::machine(k);
-    let Kernel { mem, groups, processes, threads, vfs, linux, host, machine: namespaces, .. } = k;
-    let host = host.as_ref().ok_or(Errno::ESRCH)?;
-    let cell = RefCell::new(groups);
-    let view = View { processes, threads, linux, groups: &cell, machine: facts };
-    let mut payer = Payer(&cell);
-    let mut store = Store { memory: mem, groups: &mut payer };
-    let caller = Caller { process: None, credentials: &host.credentials, fs: &host.fs, namespaces, group };
-    work(vfs, &mut Env { frames: &mut store, processes: &view }, &caller)
+    k.on_behalf_of(group, |k| {
+        let facts = linux::machine(k);
+        let Kernel { mem, groups, processes, threads, vfs, linux, host, machine: namespaces, .. } = k;
+        let host = host.as_ref().ok_or(Errno::ESRCH)?;
+        let cell = RefCell::new(groups);
+        let view = View { processes, threads, linux, groups: &cell, machine: facts };
+        let mut payer = Payer(&cell);
+        let mut store = Store { memory: mem, groups: &mut payer };
+        let caller =
+            Caller { process: None, credentials: &host.credentials, fs: &host.fs, namespaces, group };
+        work(vfs, &mut Env { frames: &mut store, processes: &view }, &caller)
+    })
 }

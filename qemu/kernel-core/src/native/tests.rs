@@ -1,9 +1,11 @@
 //! Properties of the system calls for native processes, with the first process started from a file.
 
+use super::host::with_host;
 use super::testing::{Actor, Came, PAGES, World};
 use crate::cap::{Capability, Object};
 use crate::container::{BundleWrites, ConsoleUse, NewContainer};
 use crate::cred::Credentials;
+use crate::group::Limits;
 use crate::hw::{PAGE, USER_END};
 use crate::ipc::NotificationId;
 use crate::memory::GroupId;
@@ -12,6 +14,7 @@ use crate::vfs::{From, Last, OpenFlags, Opened};
 use alloc::vec::Vec;
 use bailiwick_abi::{Call, Error, Exit, Handle, Kind, Rights, Which, slot};
 use bailiwick_kernel_glue::plan::{Namespace, NamespaceSource, Step};
+use bailiwick_protocol::error::Errno;
 use bailiwick_protocol::message::Stdio;
 
 const OK: u64 = 0;
@@ -307,6 +310,17 @@ fn a_watcher_hears_of_the_end_and_a_watcher_that_is_gone_does_not() {
     let wait = |w: &mut World, note| w.call(init.thread, Call::Wait, [note, 0, 0, 0, 0, 0]);
     assert_eq!(wait(&mut w, note), Came::Back(OK, [4, 0, 0]));
     assert_eq!(wait(&mut w, another), Came::Back(OK, [0, 0, 0]), "its place was used again");
+}
+
+#[test]
+fn what_the_kernel_makes_for_a_native_process_is_its_groups_to_pay_for() {
+    let (mut w, _) = booted();
+    let limits = Limits { frames: Some(1), ..Limits::default() };
+    let group = w.k.groups.create(GroupId::ROOT, "poor", limits).unwrap();
+    let mut make = || with_host(&mut w.k, group, |vfs, env, by| vfs.open_nameless(env, by));
+    let made = (0..100).map_while(|_| make().ok()).count();
+    assert!((2..50).contains(&made), "{made}");
+    assert_eq!((make(), w.k.groups.get(group).unwrap().memory()), (Err(Errno::ENOMEM), 1));
 }
 
 #[test]
