@@ -9,6 +9,21 @@ use alloc::boxed::Box;
 use alloc::collections::TryReserveError;
 use alloc::vec::Vec;
 
+/// Objects for which room is made at first.
+const FIRST: usize = 16;
+
+#[inline(never)]
+fn has_room<T>(slots: &mut Vec<T>, free: &mut Vec<u32>, most: usize) -> bool {
+    let count = slots.len() - free.len();
+    let more = (count * 2).clamp(FIRST.min(most), most);
+    count < most && (count < slots.capacity() || try_reserve(slots, free, more).is_ok())
+}
+
+fn try_reserve<T>(slots: &mut Vec<T>, free: &mut Vec<u32>, count: usize) -> Result<(), TryReserveError> {
+    free.try_reserve_exact(count.saturating_sub(free.len()))?;
+    slots.try_reserve_exact(count.saturating_sub(slots.len()))
+}
+
 /// Objects by position. A position is reused after [`Arena::remove`]: who keeps one must hold a reference count.
 #[derive(Debug)]
 #[cfg_attr(test, derive(Clone))]
@@ -32,16 +47,10 @@ impl<T> Arena<T> {
     pub(crate) fn len(&self) -> usize {
         self.slots.len() - self.free.len()
     }
-    /// Sees to it that there is a position for one more.
-    ///
-    /// # Errors
-    /// There is no piece of memory large enough for all positions.
-    pub(crate) fn prepare(&mut self) -> Result<(), TryReserveError> {
-        if !self.free.is_empty() || self.slots.len() < self.slots.capacity() {
-            return Ok(());
-        }
-        self.slots.try_reserve(1)?;
-        self.free.try_reserve(self.slots.capacity())
+    /// Sees to it that there is a position for one more; none if there is no piece of memory large enough for all.
+    #[inline]
+    pub(crate) fn prepare(&mut self) -> Option<()> {
+        (!self.free.is_empty() || has_room(&mut self.slots, &mut self.free, usize::MAX)).then_some(())
     }
     /// Puts an object in. There is no bound: what may become many is prepared for before.
     pub(crate) fn insert(&mut self, value: T) -> u32 {
@@ -77,9 +86,6 @@ impl<T> Arena<T> {
     }
 }
 
-/// Objects for which a [`Table`] makes room at first.
-const FIRST: usize = 16;
-
 /// Objects by position, in one piece.
 #[derive(Debug)]
 #[cfg_attr(test, derive(Clone))]
@@ -109,14 +115,11 @@ impl<T> Table<T> {
     }
     /// Whether there can be one more of so many at most. When it is full room is made for as many again.
     pub(crate) fn has_room(&mut self, most: usize) -> bool {
-        let count = self.len();
-        let more = (count * 2).clamp(FIRST.min(most), most);
-        count < most && (count < self.capacity() || self.try_reserve(more).is_ok())
+        has_room(&mut self.slots, &mut self.free, most)
     }
     /// Makes room for as many objects in all, and for all of them to be taken out again.
     pub(crate) fn try_reserve(&mut self, count: usize) -> Result<(), TryReserveError> {
-        self.free.try_reserve_exact(count.saturating_sub(self.free.len()))?;
-        self.slots.try_reserve_exact(count.saturating_sub(self.slots.len()))
+        try_reserve(&mut self.slots, &mut self.free, count)
     }
     #[inline(always)]
     pub(crate) fn insert(&mut self, value: T) -> u32 {
@@ -169,6 +172,10 @@ impl<T: Default> Pool<T> {
     /// How many positions are taken.
     pub(crate) fn len(&self) -> usize {
         self.slots.len() - self.free.len()
+    }
+    /// Whether there can be one more of so many at most. When it is full room is made for as many again.
+    pub(crate) fn has_room(&mut self, most: usize) -> bool {
+        has_room(&mut self.slots, &mut self.free, most)
     }
     pub(crate) fn insert(&mut self, value: T) -> u32 {
         if let Some(at) = self.free.pop()

@@ -328,7 +328,7 @@ impl<H: Hw> Kernel<H> {
     /// `FULL`, `NO_MEMORY`.
     pub(crate) fn new_endpoint(&mut self) -> Result<EndpointId, Error> {
         self.room().map_err(|errno| Error(errno.0))?;
-        if self.ipc.endpoints.len() >= super::ENDPOINTS_MAX {
+        if !self.ipc.endpoints.has_room(super::ENDPOINTS_MAX) {
             return Err(Error::FULL);
         }
         Ok(EndpointId(self.ipc.endpoints.insert(Endpoint::default())))

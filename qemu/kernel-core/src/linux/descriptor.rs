@@ -197,7 +197,7 @@ pub(crate) fn describe<H: Hw>(
     object: Object,
     flags: OpenFlags,
 ) -> Result<DescriptionId, Errno> {
-    let place = k.linux.descriptions.prepare().map_err(|_| Errno::ENFILE);
+    let place = k.linux.descriptions.prepare().ok_or(Errno::ENFILE);
     let charged = place.and_then(|()| k.charge(price_of::<Description>())).inspect_err(|_| {
         if let Some(file) = object.file() {
             close_file(k, file);

@@ -190,7 +190,7 @@ impl<H: Hw> Call<'_, H> {
 
     fn new_pipe(&mut self) -> Result<u32, Errno> {
         let crate::kernel::Kernel { mem, groups, linux, .. } = &mut *self.k;
-        linux.pipes.prepare().map_err(|_| Errno::ENFILE)?;
+        linux.pipes.prepare().ok_or(Errno::ENFILE)?;
         Ok(linux.pipes.insert(Pipe::new(&Store { memory: mem, groups })?))
     }
 

@@ -154,7 +154,7 @@ impl Vfs {
     }
 
     fn new_file(&mut self, frames: &dyn Frames, at: Location, flags: OpenFlags) -> Result<FileId, Errno> {
-        self.files.prepare().map_err(|_| Errno::ENFILE)?;
+        self.files.prepare().ok_or(Errno::ENFILE)?;
         let charged = frames.charge(price_of::<OpenFile>())?;
         self.hold(at);
         Ok(FileId(self.files.insert(OpenFile { at, flags, offset: 0, holders: 1, _charged: charged })))

@@ -279,7 +279,7 @@ impl Vfs {
         kind: Kind,
     ) -> Result<InodeId, Errno> {
         let charged = frames.charge(kind.price())?;
-        self.inodes.prepare().map_err(|_| Errno::ENOMEM)?;
+        self.inodes.prepare().ok_or(Errno::ENOMEM)?;
         self.prepare_entry()?;
         let now = frames.time();
         let fs = self.super_mut(file_system)?;
@@ -310,7 +310,7 @@ impl Vfs {
     /// # Errors
     /// `ENOMEM`
     pub(super) fn prepare_entry(&mut self) -> Result<(), Errno> {
-        self.entries.prepare().map_err(|_| Errno::ENOMEM)
+        self.entries.prepare().ok_or(Errno::ENOMEM)
     }
 
     /// A new entry for `inode`, in `parent` under `name`, which is free. Without a parent it is a root, or a file
