@@ -178,7 +178,7 @@ mod tests {
     fn objects_of_a_group_fill_pages_together() {
         let (above, below) = family(Some(1));
         let objects: alloc::vec::Vec<Charged> =
-            core::iter::from_fn(|| Charged::new(&below, 1000).ok()).collect();
+            (0..10).map_while(|_| Charged::new(&below, 1000).ok()).collect();
         assert_eq!((objects.len(), above.in_use(), above.total()), (4, 1, 4000));
         assert_eq!((below.handed_out(), Charged::new(&above, 1).is_err()), (0, true));
         drop(objects);
