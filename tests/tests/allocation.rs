@@ -2,11 +2,7 @@
 //!
 //! The allocator counts while the manager handles one message; this transport allocates nothing. Operations that the
 //! kernel is asked about are left out, for the model kernel allocates.
-#![allow(
-    clippy::unwrap_used,
-    unsafe_code,
-    reason = "a test says no by panicking, and an allocator is unsafe"
-)]
+#![allow(clippy::unwrap_used, reason = "a test says no by panicking")]
 
 use bailiwick_kernel_glue::model::Model;
 use bailiwick_kernel_glue::{Delivery, Port, ReplyToken};
@@ -16,35 +12,6 @@ use bailiwick_protocol::message::*;
 use bailiwick_protocol::rights::Rights;
 use bailiwick_server::Limits;
 use bailiwick_tests::desk::{Desk, bundle};
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
-
-thread_local! {
-    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
-}
-
-struct Counting;
-
-// SAFETY: everything is passed on to the system's allocator.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + 1));
-        // SAFETY: the caller's promise.
-        unsafe { System.alloc(layout) }
-    }
-    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promise.
-        unsafe { System.dealloc(block, layout) }
-    }
-    unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + 1));
-        // SAFETY: the caller's promise.
-        unsafe { System.realloc(block, layout, size) }
-    }
-}
-
-#[global_allocator]
-static HEAP: Counting = Counting;
 
 /// A transport that keeps the last answer, in room it has had from the start.
 #[derive(Default)]
@@ -66,9 +33,9 @@ fn allocations(desk: &mut Desk, badge: Badge, request: &Request<'_>) -> u64 {
     let (mut room, mut port) = (FrameBuffer::new(), Last::default());
     let frame = request.encode_in(Tag(1), &mut room).unwrap();
     let delivery = Delivery { badge, frame, directory: None, capabilities: 0, token: ReplyToken(u64::MAX) };
-    let before = ALLOCATIONS.get();
-    desk.manager.deliver(&mut desk.glue, &mut port, delivery);
-    let count = ALLOCATIONS.get() - before;
+    let counted = allocation_counter::measure(|| {
+        desk.manager.deliver(&mut desk.glue, &mut port, delivery);
+    });
     assert_eq!(port.answers, 1, "{request:?}");
     assert_eq!(
         port.frame.get(..2),
@@ -76,7 +43,7 @@ fn allocations(desk: &mut Desk, badge: Badge, request: &Request<'_>) -> u64 {
         "{request:?}: {:?}",
         decode_reply::<()>(Tag(1), &port.frame)
     );
-    count
+    counted.count_total
 }
 
 fn create(desk: &mut Desk, id: &str, args: &[&str]) -> Badge {

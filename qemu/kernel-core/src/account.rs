@@ -146,9 +146,12 @@ impl Drop for Charged {
     }
 }
 
-/// What an object takes that is by position in an arena.
+/// What the heap needs for a piece of memory besides its bytes, mostly.
+pub(crate) const PIECE: usize = 2 * size_of::<usize>();
+
+/// What an object takes that is by position in an arena, whose lists may be half empty.
 pub(crate) const fn price_of<T>() -> usize {
-    size_of::<Option<T>>() + size_of::<u32>()
+    PIECE + size_of::<T>() + 2 * (size_of::<usize>() + size_of::<u32>())
 }
 
 #[cfg(test)]

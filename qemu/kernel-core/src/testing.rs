@@ -10,6 +10,7 @@ use crate::memory::{Charge, GroupId, Memory, NoMemory};
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use bailiwick_protocol::message::Nanos;
+use core::cell::Cell;
 
 /// Frames below this number are a boot image: [`Memory`] counts them as fixed.
 pub const IMAGE_FRAMES: u32 = 256;
@@ -30,6 +31,8 @@ pub struct FakeHw {
     random: u64,
     /// What [`Hw::heap_free`] says.
     pub heap_free: usize,
+    /// After so many looks at it, it says once that nothing is left.
+    pub heap_full_after: Cell<Option<u32>>,
     /// What was written to the console.
     pub console: Vec<u8>,
     /// What will be read from the console, last byte first.
@@ -51,6 +54,7 @@ impl FakeHw {
             realtime: (1_800_000_000, 0),
             random: 0x9E37_79B9_7F4A_7C15,
             heap_free: 64 << 20,
+            heap_full_after: Cell::new(None),
             console: Vec::new(),
             input: Vec::new(),
         }
@@ -167,7 +171,9 @@ impl Hw for FakeHw {
         self.random
     }
     fn heap_free(&self) -> usize {
-        self.heap_free
+        let after = self.heap_full_after.get();
+        self.heap_full_after.set(after.and_then(|looks| looks.checked_sub(1)));
+        if after == Some(0) { 0 } else { self.heap_free }
     }
     fn console_write(&mut self, bytes: &[u8]) {
         self.console.extend_from_slice(bytes);

@@ -4,7 +4,7 @@
 //! back to the `syscall` instruction, no register has changed) and made again when what it waited for may have
 //! happened. What a call had already done before it began to wait is kept in the thread by whoever implements it.
 
-use crate::account::{Charged, price_of};
+use crate::account::{Charged, PIECE};
 use crate::arena::Table;
 use crate::block::{ControlBlock, Stage};
 use crate::cap::SpaceId;
@@ -183,11 +183,10 @@ pub struct Thread {
     _charged: Charged,
 }
 
-/// What a thread takes of the kernel's heap.
-pub(crate) const PRICE: usize = price_of::<Thread>()
-    + size_of::<ControlBlock>()
-    + size_of::<Context>()
-    + size_of::<crate::linux::LinuxThread>();
+/// What a thread takes of the kernel's heap. The tables of threads and of control blocks may be half empty.
+pub(crate) const PRICE: usize = 2 * (size_of::<Option<Thread>>() + size_of::<ControlBlock>())
+    + (PIECE + size_of::<Context>())
+    + crate::linux::OF_THREAD;
 
 impl Thread {
     /// A thread of `process` that begins with `context`.

@@ -173,6 +173,9 @@ impl Table {
     pub(crate) fn put(&mut self, number: u32, descriptor: Descriptor) -> Option<Descriptor> {
         let at = number as usize;
         if self.slots.len() <= at {
+            // What is paid for, and no more.
+            let wanted = (at + 1).next_multiple_of(SLOTS);
+            self.slots.reserve_exact(wanted - self.slots.len());
             self.slots.resize(at + 1, None);
         }
         self.slots.get_mut(at).and_then(|slot| slot.replace(descriptor))

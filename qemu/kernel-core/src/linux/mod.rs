@@ -61,8 +61,8 @@ pub(crate) use call::with_everything;
 pub(crate) use death::forget_ended;
 pub(crate) use memory::page_fault;
 pub(crate) use mounts::follow_pivot;
-pub(crate) use process::NOFILE_MAX;
 pub(crate) use process::limit::NOFILE;
+pub(crate) use process::{NOFILE_MAX, OF_THREAD};
 pub(crate) use source::{Payer, View, machine};
 
 use crate::arena::Arena;

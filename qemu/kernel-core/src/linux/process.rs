@@ -2,6 +2,7 @@
 
 use super::descriptor::Table;
 use super::signal::{Actions, Pending, Signals};
+use crate::account::PIECE;
 use crate::cred::Credentials;
 use crate::ns::{NamespaceSet, Numbers, ProcessId};
 use crate::vfs::{FileId, FsContext};
@@ -79,6 +80,12 @@ pub(crate) enum Job {
     /// By this signal.
     Stopped(u8),
 }
+
+/// What a thread takes of the kernel's heap besides its state.
+pub(crate) const OF_THREAD: usize = PIECE + size_of::<LinuxThread>() + Pending::PRICE + NUMBERS;
+
+/// What numbers in two pid namespaces take of the kernel's heap. Nodes of a B-tree may be half empty.
+const NUMBERS: usize = 2 * 4 * size_of::<(ProcessId, u32)>();
 
 /// What a Linux process has besides its address space.
 #[derive(Debug)]
@@ -169,10 +176,15 @@ pub(crate) fn default_limits() -> [(u64, u64); 16] {
 }
 
 impl LinuxProcess {
-    /// What one takes of the kernel's heap, with numbers in two pid namespaces and so many bytes of text.
+    /// What one takes of the kernel's heap, with so many bytes of text.
     pub(crate) const fn price(text: usize) -> usize {
-        let numbers = 2 * 4 * size_of::<(ProcessId, u32)>();
-        size_of::<LinuxProcess>() + super::descriptor::Table::PRICE + numbers + text
+        size_of::<LinuxProcess>()
+            + Table::PRICE
+            + Actions::PRICE
+            + Pending::PRICE
+            + NUMBERS
+            + 4 * PIECE
+            + text
     }
     /// Bytes of what it keeps that its program chose: arguments, environment, supplementary groups.
     pub(crate) fn text(&self) -> usize {

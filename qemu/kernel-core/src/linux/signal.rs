@@ -1,5 +1,6 @@
 //! Signals: sets, actions, what is pending (signal(7)). Pure data; delivery is in `deliver`.
 
+use crate::account::PIECE;
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use bailiwick_kernel_glue::filter::ARCHITECTURE_X86_64;
@@ -124,6 +125,11 @@ pub struct Action {
 #[derive(Clone, Debug)]
 pub(crate) struct Actions(Box<[Action; LAST as usize]>);
 
+impl Actions {
+    /// What they take of the kernel's heap.
+    pub(crate) const PRICE: usize = PIECE + LAST as usize * size_of::<Action>();
+}
+
 impl Default for Actions {
     fn default() -> Self {
         Actions(Box::new([Action::default(); LAST as usize]))
@@ -218,6 +224,11 @@ impl SignalInfo {
 pub(crate) struct Pending {
     pub(crate) set: Signals,
     info: BTreeMap<u8, SignalInfo>,
+}
+
+impl Pending {
+    /// What it takes of the kernel's heap when every signal has come. Nodes of a B-tree may be half empty.
+    pub(crate) const PRICE: usize = 2 * LAST as usize * size_of::<(u8, SignalInfo)>();
 }
 
 impl Pending {

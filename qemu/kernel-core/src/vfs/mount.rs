@@ -5,7 +5,7 @@
 
 use super::tree::FsKind;
 use super::{Frames, Location, Made, MountId, Node, SuperId, Vfs};
-use crate::account::{Charged, price_of};
+use crate::account::{Charged, PIECE, price_of};
 use crate::ns::{Body, NamespaceId};
 use alloc::collections::BTreeMap;
 use alloc::string::String;
@@ -184,7 +184,7 @@ impl Vfs {
             return Err(Errno::ENOSPC);
         }
         // With a place among what is mounted on another.
-        let price = price_of::<Mount>() + source.len() + 2 * size_of::<(Node, MountId)>();
+        let price = price_of::<Mount>() + 2 * PIECE + source.len() + 2 * size_of::<(Node, MountId)>();
         let charged = frames.charge(price)?;
         self.super_mut(file_system)?.mounts += 1;
         self.hold_node(root);

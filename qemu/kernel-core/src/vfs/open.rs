@@ -575,7 +575,11 @@ impl Vfs {
     pub fn open_nameless(&mut self, env: &mut Env<'_>, caller: &Caller<'_>) -> Result<FileId, Errno> {
         let owner = Owner { uid: caller.credentials.fsuid, gid: caller.credentials.fsgid, mode: 0o600 };
         let at = self.nameless(env, owner, Kind::Regular(Data::default()))?;
-        self.new_file(env.frames, at, OpenFlags::READ_WRITE)
+        self.new_file(env.frames, at, OpenFlags::READ_WRITE).inspect_err(|_| {
+            // Held by nobody, it would stay.
+            self.hold(at);
+            self.release(env.frames, at);
+        })
     }
 
     /// Marks a file as read, as `relatime` has it: if it was written since, or a day has passed.

@@ -2,7 +2,7 @@
 
 use super::data::{Data, Quota};
 use super::{EntryId, Frames, InodeId, Node, SuperId, Time, Vfs};
-use crate::account::{Charged, price_of};
+use crate::account::{Charged, PIECE, price_of};
 use crate::cred::{Gid, Uid};
 use crate::ns::NamespaceId;
 use alloc::boxed::Box;
@@ -127,8 +127,8 @@ impl Kind {
     /// What an inode of it takes of the kernel's heap.
     fn price(&self) -> usize {
         let more = match self {
-            Kind::Directory(_) => size_of::<Directory>(),
-            Kind::Symlink(target) => target.len(),
+            Kind::Directory(_) => PIECE + size_of::<Directory>(),
+            Kind::Symlink(target) => PIECE + target.len(),
             _ => 0,
         };
         price_of::<Inode>() + more
@@ -226,7 +226,7 @@ impl Entry {
     /// half empty.
     pub(super) fn price(name: &[u8]) -> usize {
         let places = size_of::<Short>() + size_of::<u64>() + 2 * size_of::<EntryId>();
-        price_of::<Entry>() + 2 * places + 2 * name.len()
+        price_of::<Entry>() + 2 * places + 2 * (PIECE + name.len())
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::group::{Group, Limits};
+use bailiwick_kernel_glue::plan::ProcessPlan;
 use bailiwick_server::oci::OciCapabilitySet;
 
 const ENOMEM: i64 = -12;
@@ -74,13 +75,18 @@ impl World {
     }
 }
 
-#[test]
-fn whatever_a_process_makes_it_stops_at_the_limit_of_its_memory_and_nobody_else_notices() {
-    let plan = spec_plan(|c| {
+/// A plan whose process may mount.
+fn admin() -> Plan {
+    spec_plan(|c| {
         let capabilities = c.process.capabilities.as_mut().unwrap();
         let admin = OciCapabilitySet::from_name("CAP_SYS_ADMIN").unwrap();
         (capabilities.bounding, capabilities.effective, capabilities.permitted) = (admin, admin, admin);
-    });
+    })
+}
+
+#[test]
+fn whatever_a_process_makes_it_stops_at_the_limit_of_its_memory_and_nobody_else_notices() {
+    let plan = admin();
     let mut other = plan.clone();
     if let Step::ResourceGroup { path, .. } = &mut other.create[0] {
         *path = "calm".to_string();
@@ -104,5 +110,60 @@ fn whatever_a_process_makes_it_stops_at_the_limit_of_its_memory_and_nobody_else_
         assert!(make(&mut w, neighbour, 1) >= 0, "{what}: another container is refused too");
         [full, calm].into_iter().for_each(|id| w.k.container_remove(id));
         assert_eq!(w.census(), before, "{what}");
+    }
+}
+
+/// A whole life with everything in it, as far as it goes.
+fn live(w: &mut World, plan: &Plan) -> Option<ContainerId> {
+    let id = w.try_create(Stdio::Log).ok()?;
+    if w.steps(id, &plan.create).is_err() || w.k.container_release(id).is_err() {
+        return Some(id);
+    }
+    let process = w.first(id);
+    for (_, _, make) in OBJECTS {
+        make(w, process, 1);
+    }
+    w.call(process, 57, [0; 4]);
+    let load = Step::Load { args: Vec::from(["sh".to_string()]), env: Vec::new() };
+    let _ = w.k.container_execute(id, 1, &ProcessPlan { steps: Vec::from([load]), stdio: Stdio::Piped });
+    Some(id)
+}
+
+#[test]
+fn whatever_is_refused_for_want_of_heap_leaves_nothing_behind() {
+    let plan = admin();
+    let mut refused = 0;
+    loop {
+        let mut w = World::new();
+        let before = w.census();
+        w.k.mem.hw.heap_full_after.set(Some(refused));
+        let id = live(&mut w, &plan);
+        let was_refused = w.k.mem.hw.heap_full_after.take().is_none();
+        id.into_iter().for_each(|id| w.k.container_remove(id));
+        assert_eq!(w.census(), before, "the look that was refused: {refused}");
+        if !was_refused {
+            break;
+        }
+        refused += 1;
+    }
+    assert!(refused > 150, "{refused}");
+}
+
+#[test]
+fn what_an_object_is_charged_for_is_what_it_takes_of_the_heap() {
+    let fork: (&str, u64, Make) = ("processes", 0, |w, p, _| w.call(p, 57, [0; 4]));
+    for (what, _, make) in OBJECTS.into_iter().chain([fork]) {
+        let mut w = World::new();
+        let id = w.started(&admin());
+        let process = w.first(id);
+        // What is made once is there by then.
+        (0..100).for_each(|at| assert!(make(&mut w, process, at) >= 0, "{what}"));
+        let before = w.census().kernel.charged_heap;
+        let measured = allocation_counter::measure(|| {
+            (100..300).for_each(|at| assert!(make(&mut w, process, at) >= 0, "{what}"));
+        });
+        let charged = (w.census().kernel.charged_heap - before) as i64;
+        let taken = measured.bytes_current;
+        assert!((taken..=4 * taken).contains(&charged), "{what}: charged {charged}, taken {taken}");
     }
 }

@@ -120,6 +120,12 @@ impl World {
         self.create_of(stdio, BundleWrites::Allowed)
     }
     pub(super) fn create_of(&mut self, stdio: Stdio, bundle_writes: BundleWrites) -> ContainerId {
+        self.try_create_of(stdio, bundle_writes).unwrap()
+    }
+    pub(super) fn try_create(&mut self, stdio: Stdio) -> Result<ContainerId, Errno> {
+        self.try_create_of(stdio, BundleWrites::Allowed)
+    }
+    fn try_create_of(&mut self, stdio: Stdio, bundle_writes: BundleWrites) -> Result<ContainerId, Errno> {
         let bundle = self.at("/bundles/web");
         self.key += 1;
         let new = NewContainer {
@@ -133,7 +139,7 @@ impl World {
             console: ConsoleUse::Allowed,
             stdio,
         };
-        self.k.container_create(new).unwrap()
+        self.k.container_create(new)
     }
 
     /// Carries out steps until one fails: its position.
