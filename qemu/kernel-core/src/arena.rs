@@ -9,13 +9,15 @@ use alloc::boxed::Box;
 use alloc::collections::TryReserveError;
 use alloc::vec::Vec;
 
-/// Objects for which room is made at first.
+/// Objects for which room is made at first, where they are in one piece,
 const FIRST: usize = 16;
+/// and where only the list of them is: containers that come and go do not make it longer.
+const FIRST_PIECES: usize = 64;
 
 #[inline(never)]
-fn has_room<T>(slots: &mut Vec<T>, free: &mut Vec<u32>, most: usize) -> bool {
+fn has_room<T>(slots: &mut Vec<T>, free: &mut Vec<u32>, first: usize, most: usize) -> bool {
     let count = slots.len() - free.len();
-    let more = (count * 2).clamp(FIRST.min(most), most);
+    let more = (count * 2).clamp(first.min(most), most);
     count < most && (count < slots.capacity() || try_reserve(slots, free, more).is_ok())
 }
 
@@ -50,11 +52,14 @@ impl<T> Arena<T> {
     /// Sees to it that there is a position for one more; none if there is no piece of memory large enough for all.
     #[inline]
     pub(crate) fn prepare(&mut self) -> Option<()> {
-        (!self.free.is_empty() || has_room(&mut self.slots, &mut self.free, usize::MAX)).then_some(())
+        (!self.free.is_empty() || has_room(&mut self.slots, &mut self.free, FIRST_PIECES, usize::MAX))
+            .then_some(())
     }
     /// Puts an object in. There is no bound: what may become many is prepared for before.
     pub(crate) fn insert(&mut self, value: T) -> u32 {
         let object = Some(Box::new(value));
+        // Who could be refused has asked before; if there is none for the others the kernel stops below.
+        let _ = self.prepare();
         if let Some(at) = self.free.pop()
             && let Some(slot) = self.slots.get_mut(at as usize)
         {
@@ -62,7 +67,6 @@ impl<T> Arena<T> {
             return at;
         }
         self.slots.push(object);
-        self.free.reserve(self.slots.len());
         self.slots.len() as u32 - 1
     }
     pub(crate) fn get(&self, at: u32) -> Option<&T> {
@@ -115,7 +119,7 @@ impl<T> Table<T> {
     }
     /// Whether there can be one more of so many at most. When it is full room is made for as many again.
     pub(crate) fn has_room(&mut self, most: usize) -> bool {
-        has_room(&mut self.slots, &mut self.free, most)
+        has_room(&mut self.slots, &mut self.free, FIRST, most)
     }
     /// Makes room for as many objects in all, and for all of them to be taken out again.
     pub(crate) fn try_reserve(&mut self, count: usize) -> Result<(), TryReserveError> {
@@ -175,7 +179,7 @@ impl<T: Default> Pool<T> {
     }
     /// Whether there can be one more of so many at most. When it is full room is made for as many again.
     pub(crate) fn has_room(&mut self, most: usize) -> bool {
-        has_room(&mut self.slots, &mut self.free, most)
+        has_room(&mut self.slots, &mut self.free, FIRST, most)
     }
     pub(crate) fn insert(&mut self, value: T) -> u32 {
         if let Some(at) = self.free.pop()
