@@ -52,8 +52,10 @@ impl<T> Arena<T> {
     /// Sees to it that there is a position for one more; none if there is no piece of memory large enough for all.
     #[inline]
     pub(crate) fn prepare(&mut self) -> Option<()> {
-        (!self.free.is_empty() || has_room(&mut self.slots, &mut self.free, FIRST_PIECES, usize::MAX))
-            .then_some(())
+        let has_room = !self.free.is_empty()
+            || self.slots.len() < self.slots.capacity()
+            || has_room(&mut self.slots, &mut self.free, FIRST_PIECES, usize::MAX);
+        has_room.then_some(())
     }
     /// Puts an object in. There is no bound: what may become many is prepared for before.
     pub(crate) fn insert(&mut self, value: T) -> u32 {
