@@ -167,3 +167,13 @@ fn what_an_object_is_charged_for_is_what_it_takes_of_the_heap() {
         assert!((taken..=4 * taken).contains(&charged), "{what}: charged {charged}, taken {taken}");
     }
 }
+
+#[test]
+fn a_process_pays_for_itself_beside_its_first_thread() {
+    let mut w = World::new();
+    let id = w.started(&admin());
+    let (process, before) = (w.first(id), w.census().kernel.charged_heap);
+    assert!(w.call(process, 57, [0; 4]) > 0);
+    let least = crate::thread::PRICE + crate::linux::LinuxProcess::price(0);
+    assert!(w.census().kernel.charged_heap - before >= least as u64);
+}
